@@ -1,0 +1,43 @@
+"""ftlab: a fine-tuning lab for language models, whose numbers can be trusted."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public names and the modules that define them; imported at first use, so that `ftlab --help` needs no torch.
+_PUBLIC = {
+    "Base": "ftlab.training.base",
+    "BatchPlan": "ftlab.data.plan",
+    "Chat": "ftlab.data.chat",
+    "ChatData": "ftlab.data.module",
+    "EarlyStopping": "ftlab.experiment",
+    "Exam": "ftlab.exam.exam",
+    "FineTuner": "ftlab.training.tuner",
+    "FtlabError": "ftlab.errors",
+    "Full": "ftlab.methods.full",
+    "Grader": "ftlab.exam.graders",
+    "LoRA": "ftlab.methods.lora",
+    "Marker": "ftlab.exam.graders",
+    "Method": "ftlab.methods.base",
+    "Optimizer": "ftlab.training.optimizer",
+    "Run": "ftlab.runs",
+    "WandB": "ftlab.tracking",
+    "fit": "ftlab.experiment",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'ftlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*globals(), *_PUBLIC]

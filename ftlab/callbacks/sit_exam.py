@@ -1,0 +1,72 @@
+"""SitExam: sits the exam before training and at validations, keeps the answers. It knows no grading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+
+from ftlab.exam.exam import Exam, Sitting
+
+
+class SitExam(pl.Callback):
+    """Sits an exam with the model in training.
+
+    Args:
+        exam: the exam.
+        file: names the file for the answers of a sitting (`before`, `step-180`, `after`).
+        tell: gets one line about each sitting.
+    """
+
+    def __init__(self, exam: Exam, file: Callable[[str], Path], tell: Callable[[str], None] = print) -> None:
+        self.exam = exam
+        self.file = file
+        self.tell = tell
+        self.validations = 0
+        self.latest: tuple[int, float] | None = None  # step and score of the newest sitting at a validation
+        self.seconds = 0.0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Read the questions, so that a fault in them shows before the model is loaded."""
+        self.exam.rows()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sit the exam with the untrained model; a resumed run has done so."""
+        if trainer.global_step == 0:
+            self.sit(pl_module, "before")
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sit the exam where it is due, and log its score."""
+        if trainer.sanity_checking or not self.exam.every or trainer.state.fn != "fit":
+            return
+        self.validations += 1
+        if self.validations % self.exam.every == 0:
+            score = self.sit(pl_module, f"step-{trainer.global_step}").score
+            self.latest = (trainer.global_step, score.score)
+            self.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sit the exam with the tested model."""
+        score = self.sit(pl_module, "test").score
+        self.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+
+    def sit(self, pl_module: Any, name: str) -> Sitting:
+        """Sit the exam now and keep the answers under a name."""
+        start = perf_counter()
+        sitting = self.exam.sit(pl_module.model, pl_module.chat, title=f"exam {name}")
+        if pl_module.trainer.is_global_zero:
+            sitting.write(self.file(name))
+            self.tell(f"exam       {name}: {sitting.score} of 100")
+        self.seconds += perf_counter() - start
+        return sitting
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run goes on from."""
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.validations = state_dict["validations"]

@@ -1,0 +1,40 @@
+"""Tell: prints what a run does, a line for each stage. It decides nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from ftlab.data.loader import supervised
+
+#: Rows left out that are named on the screen; the run's folder lists all of them.
+NAMED_DROPS = 3
+
+
+class Tell(pl.Callback):
+    """Prints data and model before the first step."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Print what the run trains, and on what."""
+        if not trainer.is_global_zero:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        free, total = pl_module.parameter_counts()
+        method = type(pl_module.method).__name__
+        tell(f"model      {pl_module.base.base}: {method} trains {free:,} of {total:,} parameters")
+        for split, examples in data.examples.items():
+            tokens = sum(len(example.ids) for example in examples)
+            learnt = sum(map(supervised, examples))
+            tell(f"{split:10} {len(examples):,} chats, {tokens:,} tokens, {learnt:,} of them learnt from")
+        for fault in data.dropped[:NAMED_DROPS]:
+            tell(f"dropped    {fault}")
+        if (more := len(data.dropped) - NAMED_DROPS) > 0:
+            tell(f"dropped    and {more} more, listed in the run's folder")
+
+
+def tell(line: str) -> None:
+    """Print a line without tearing a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(line)

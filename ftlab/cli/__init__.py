@@ -1,0 +1,1 @@
+"""The command line: arguments into calls, faults into one line. Everything else is below it."""

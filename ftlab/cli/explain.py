@@ -1,0 +1,85 @@
+"""Explain: the parser's long messages into one line that says where, what and what instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+from ftlab.cli.sources import Sources
+from ftlab.errors import FtlabError, choices_help
+from ftlab.exam.graders import Grader
+from ftlab.methods import Method
+from ftlab.plugins import registered
+
+#: The sections that take a class of the registry, by the last part of their key.
+KINDS: dict[str, type] = {"method": Method, "grader": Grader}
+
+
+def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
+    """Return the error to show for a message of jsonargparse.
+
+    Args:
+        message: what the parser said.
+        sources: where the settings were written.
+        settings: all dotted keys that the command knows.
+    """
+    message = message.strip()
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    key = ".".join(keys)
+    nested = re.search(r"NestedArg\(key='([^']+)'", message)
+    if unknown := re.search(r"class_path '([\w.]+)':\s+Option '([^']+)' is not accepted", message):
+        return _unknown_setting(key, unknown[1].rpartition(".")[2], unknown[2], sources)
+    if unknown := re.search(r"(?:does not accept option|Key|Unrecognized arguments:) '?(?:--)?([\w.]+)", message):
+        return _unknown_key(unknown[1], sources, settings)
+    if unknown := re.search(r"(?:Expected a dot import path string|[Ii]mport path): ([\w.]+)", message):
+        if kind := KINDS.get(key.rpartition(".")[2]):
+            names = choices_help(unknown[1], registered(kind))
+            return FtlabError(f"{sources.place(key)}: no {kind.__name__.lower()} is called {unknown[1]}; {names}")
+    if missing := re.search(r"arguments? (?:are|is) required: (\S+)", message):
+        name = missing[1].split(".", 1)[-1]
+        return FtlabError(f"{name}: not set; write it into the config or give --{name}")
+    if nested and keys and nested[1] not in key:
+        key = f"{key}.{nested[1]}"
+    if wrong := re.search(r"Expected a (.+?)\.? Got value: (.*)", message):
+        return FtlabError(f"{sources.place(key)}: {wrong[2]!r} is not {_type_name(wrong[1])}")
+    return FtlabError(f"{sources.place(key)}: {_last_reason(message)}" if key else _last_reason(message))
+
+
+def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> FtlabError:
+    """Answer for a setting that a class of the registry, or a section's class, does not have."""
+    classes: dict[str, Any] = {name: cls for kind in KINDS.values() for name, cls in registered(kind).items()}
+    names = [field.name for field in dataclasses.fields(classes[cls_name])] if cls_name in classes else []
+    place = sources.place(f"{key}.{name}")
+    return FtlabError(f"{place}: not a setting of {cls_name}; {choices_help(name, names)}")
+
+
+def _unknown_key(key: str, sources: Sources, settings: list[str]) -> FtlabError:
+    """Answer for a key that no section has: name its neighbours at the level where it goes wrong."""
+    parts = key.split(".")
+    depth = 0
+    while depth < len(parts) - 1 and any(s.startswith(".".join(parts[: depth + 1]) + ".") for s in settings):
+        depth += 1
+    above = ".".join(parts[:depth])
+    inside = [s[len(above) + 1 :] if above else s for s in settings if not above or s.startswith(above + ".")]
+    neighbours = list(dict.fromkeys(s.split(".")[0] for s in inside))
+    wrong = ".".join(parts[: depth + 1])
+    owner = f"a setting of {above}" if above else "a section or setting"
+    return FtlabError(f"{sources.place(wrong)}: not {owner}; {choices_help(parts[depth], neighbours)}")
+
+
+def _type_name(text: str) -> str:
+    """Return a type as a person would say it."""
+    if choices := re.search(r"Literal\[(.*)\]", text):
+        return f"one of {choices[1]}"
+    names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
+    return names.get(text, f"of the type {text}")
+
+
+def _last_reason(message: str) -> str:
+    """Return the message's innermost line that is not about jsonargparse's own objects."""
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    useful = [line for line in lines if not re.match(r"(Given value|Subtypes|Errors|Expected a <class 'NoneType)", line)]
+    return (useful or lines)[-1]

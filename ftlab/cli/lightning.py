@@ -1,0 +1,150 @@
+"""The commands fit, validate, test and predict, on Lightning's own command line class."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from ftlab.cli.explain import explain
+from ftlab.cli.settings import add_settings, build_experiment
+from ftlab.cli.sources import Sources
+from ftlab.errors import FtlabError
+from ftlab.evaluation import evaluate, predict
+from ftlab.experiment import TRAINER_DEFAULTS
+from ftlab.runs import Run
+
+#: One seed by default, so that two runs of one config are the same run.
+DEFAULT_SEED = 7
+
+DESCRIPTIONS = {
+    "fit": "Fine-tune, keep the best checkpoint, sit the exam before and after, write a report.",
+    "validate": "Loss and perplexity of a run's best checkpoint.",
+    "test": "Loss, perplexity and exam of a run's best checkpoint.",
+    "predict": "Answer every chat of a file with a run's best checkpoint.",
+}
+
+
+class FtlabCLI(LightningCLI):
+    """LightningCLI with ftlab's sections beside the Trainer's.
+
+    Args:
+        command: `fit`, `validate`, `test` or `predict`.
+        args: its options.
+    """
+
+    def __init__(self, command: str, args: Sequence[str]) -> None:
+        self.command = command
+        self.sources = Sources(args)
+        super().__init__(
+            args=[command, *args],
+            seed_everything_default=DEFAULT_SEED,
+            auto_configure_optimizers=False,
+            save_config_callback=None,
+            parser_kwargs={"exit_on_error": False, command: {"exit_on_error": False}},
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Return the typed command alone (building the parsers of all four takes seconds), and what it sets itself."""
+        skip = set(inspect.signature(getattr(pl.Trainer, self.command)).parameters) - {"self"}
+        return {self.command: skip}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the sections of the YAML, and the command's own options."""
+        parser.description = DESCRIPTIONS[self.command]
+        add_settings(parser)
+        parser.add_lightning_class_args(pl.Trainer, "trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        if self.command == "fit":
+            parser.add_argument(
+                "--ckpt_path",
+                type=str | None,
+                default=None,
+                help="Go on from a checkpoint: `last` (of the newest run of this name), a run's folder, or a file.",
+            )
+        else:
+            parser.add_argument(
+                "--ckpt_path",
+                type=str,
+                default="best",
+                help="Whose best weights: `best` (of the newest run of this name), or a run's folder.",
+            )
+        if self.command == "predict":
+            parser.add_argument("--prompts", type=str, required=True, help="JSONL file of chats to answer.")
+            parser.add_argument(
+                "--output",
+                type=str | None,
+                default=None,
+                help="JSONL file for the answers; by default answers/ in the run's folder.",
+            )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and turn a fault into one line."""
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            known = [action.dest for action in self._parser(self.command)._actions if action.dest != "help"]
+            raise explain(str(error), self.sources, known) from error
+
+    def instantiate_classes(self) -> None:
+        """Make the objects of the sections; the experiment makes the Trainer, once the run has a folder."""
+        self.settings = self.parser.instantiate_classes(self.config)[self.command]
+        self.experiment = build_experiment(self.settings)
+        self.trainer_options = dict(self.settings.trainer)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        getattr(self, f"_{subcommand}")()
+
+    def _fit(self) -> None:
+        config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
+        del config["ckpt_path"]  # where a run began is in its summary; its config alone reproduces it
+        resume = find_checkpoint(self.settings.ckpt_path, self.settings.name) if self.settings.ckpt_path else None
+        self.experiment.fit(self.trainer_options, config, resume)
+
+    def _validate(self) -> None:
+        evaluate(self.experiment, self._tested_run(), self.command, self.trainer_options)
+
+    _test = _validate
+
+    def _predict(self) -> None:
+        run = self._tested_run()
+        default = run.folder / "answers" / f"{Path(self.settings.prompts).stem}.jsonl"
+        output = Path(self.settings.output) if self.settings.output else default
+        predict(self.experiment, run, self.settings.prompts, output, self.trainer_options)
+
+    def _tested_run(self) -> Run:
+        path = self.settings.ckpt_path
+        run = Run.newest(self.settings.name, "best") if path == "best" else Run.open(path)
+        if not run.best.is_dir():
+            raise FtlabError(f"{run.folder}: this run has kept no best checkpoint; train it first")
+        return run
+
+
+def find_checkpoint(path: str, name: str) -> Path:
+    """Return the checkpoint file that `--ckpt_path` means.
+
+    Raises:
+        FtlabError: there is none. Addresses are refused: a checkpoint from the net can run code.
+    """
+    if path == "last":
+        return Run.newest(name, "last/last.ckpt").last
+    file = Run(path).last if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FtlabError(f"--ckpt_path: {path} is no checkpoint; give `last`, a run's folder, or a .ckpt file")
+    return file
+
+
+def run_lightning(command: str, args: Sequence[str]) -> None:
+    """Run fit, validate, test or predict; a run's folder as the first argument stands for its config and weights."""
+    if command != "fit" and args and not args[0].startswith("-"):
+        run = Run.open(args[0])
+        args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[1:]]
+    sys.argv = [sys.argv[0]]  # LightningCLI warns when it is given args beside a command line
+    FtlabCLI(command, args)

@@ -1,0 +1,66 @@
+"""Main: finds the command that was typed. It imports nothing heavy, so that `ftlab --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ftlab import __version__
+from ftlab.errors import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, FtlabError
+
+HELP = f"""ftlab {__version__}: which fine-tuning method really works on my task?
+
+usage: ftlab COMMAND ... [--debug]
+
+train and measure (every setting of the YAML is also an option; see ftlab fit --help)
+  fit       --config X.yaml [--method LoRA --method.r 16 --optimizer.lr 1e-3 ...]
+            fine-tune, keep the best checkpoint, sit the exam before and after, write a report
+            --ckpt_path last goes on from the newest run of that name
+  validate  RUN              loss and perplexity of a run's best checkpoint
+  test      RUN              the same and the exam
+  predict   RUN --prompts FILE.jsonl [--output FILE.jsonl]
+            answer every chat of a file
+
+look
+  methods   [NAME]           the fine-tuning methods, built-in and plugins; the settings of one
+
+use
+  chat      RUN              talk to a run's best checkpoint
+  merge     RUN --output DIR fold the adapter into a plain transformers model
+
+RUN is a folder runs/<name>/<stamp>. validate, test and predict also take --config and --ckpt_path.
+--plugins FILE.py loads a method or grader of your own; the files in ./plugins are loaded anyway.
+Exit codes: 0 done, 1 a fault in ftlab (--debug shows where), 2 a fault in the input, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code that the help documents."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    if args[0] == "--version":
+        print(f"ftlab {__version__}")
+        return 0
+    try:
+        from ftlab.cli.commands import run_command
+
+        run_command(args[0], args[1:])
+    except KeyboardInterrupt:
+        print("ftlab: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except FtlabError as error:
+        if debug:
+            raise
+        print(f"ftlab: error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except Exception as error:
+        if debug:
+            raise
+        reason = (str(error).strip() or "no message").splitlines()[0]
+        print(f"ftlab: error: {type(error).__name__}: {reason}; --debug shows where", file=sys.stderr)
+        return EXIT_BUG
+    return 0

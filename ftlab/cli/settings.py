@@ -1,0 +1,57 @@
+"""Settings: the sections of a run's YAML, and the objects that they become. It knows no command."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from ftlab.data.module import ChatData
+from ftlab.exam.exam import Exam
+from ftlab.experiment import EarlyStopping, Experiment
+from ftlab.methods import LoRA, Method
+from ftlab.runs import Run
+from ftlab.tracking import WandB
+from ftlab.training.base import Base
+from ftlab.training.optimizer import Optimizer
+from ftlab.training.tuner import FineTuner
+
+# A setting is documented once, in the docstring under its field; --help reads it there.
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    """Add every section but the Trainer's."""
+    parser.add_argument("--name", type=str, default="run", help="Folder below runs/ that the run's folder is made in.")
+    parser.add_argument(
+        "--plugins", type=list[str], default=[], help="Python files with methods or graders of your own."
+    )
+    parser.add_class_arguments(Base, "model")
+    parser.add_subclass_arguments(Method, "method", default=LoRA(), help="What is trained.")
+    parser.add_class_arguments(ChatData, "data")
+    parser.add_class_arguments(Optimizer, "optimizer")
+    parser.add_argument("--exam", type=Optional[Exam], default=None, help="The exam; without one the loss decides.")
+    parser.add_argument(
+        "--early_stopping",
+        type=Optional[EarlyStopping],
+        default=EarlyStopping(),
+        help="When to give up waiting for a better checkpoint; null never does.",
+    )
+    parser.add_class_arguments(WandB, "wandb")
+
+
+def build_experiment(settings: Namespace | Any) -> Experiment:
+    """Join instantiated sections to an experiment."""
+    tuner = FineTuner(settings.model, settings.method, settings.optimizer, seed=settings.seed_everything)
+    return Experiment(
+        tuner, settings.data, settings.exam, settings.early_stopping, wandb=settings.wandb, name=settings.name
+    )
+
+
+def open_experiment(run: Run) -> Experiment:
+    """Make the experiment of an existing run from its resolved settings."""
+    parser = ArgumentParser(exit_on_error=False)
+    add_settings(parser)
+    parser.add_argument("--seed_everything", type=int)
+    settings = {key: value for key, value in run.config.items() if key != "trainer"}
+    return build_experiment(parser.instantiate_classes(parser.parse_object(settings)))

@@ -1,0 +1,1 @@
+"""Data: files to rows, rows to chats, chats to batch plans, plans to batches."""

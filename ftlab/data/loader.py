@@ -1,0 +1,98 @@
+"""Loader: follows a BatchPlan and turns its batches into padded tensors. It knows nothing of files or models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftlab.data.chat import Encoded
+from ftlab.data.plan import BatchPlan
+
+#: The label that `cross_entropy` leaves out.
+IGNORE = -100
+
+
+def collate(examples: Sequence[Encoded], pad_id: int, step_tokens: int) -> dict[str, torch.Tensor]:
+    """Pad examples on the right to the longest.
+
+    Padding is told from text by length alone, never by the pad id, so a real end token stays supervised also where
+    it doubles as the pad token.
+
+    Returns:
+        `input_ids`, `attention_mask`, `labels`, each int64 of shape (batch, length), labels `IGNORE` where nothing is
+        learnt; `step_tokens`, a scalar: supervised tokens of the whole optimizer step that this batch is part of.
+    """
+    shape = (len(examples), max(len(example.ids) for example in examples))
+    input_ids = np.full(shape, pad_id, dtype=np.int64)
+    attention_mask = np.zeros(shape, dtype=np.int64)
+    labels = np.full(shape, IGNORE, dtype=np.int64)
+    for row, example in enumerate(examples):
+        length = len(example.ids)
+        input_ids[row, :length] = example.ids
+        attention_mask[row, :length] = 1
+        labels[row, :length] = np.where(example.mask, example.ids, IGNORE)
+    return {
+        "input_ids": torch.from_numpy(input_ids),
+        "attention_mask": torch.from_numpy(attention_mask),
+        "labels": torch.from_numpy(labels),
+        "step_tokens": torch.tensor(step_tokens),
+    }
+
+
+def supervised(example: Encoded) -> int:
+    """Return how many tokens of an example are learnt from: the first token has nothing before it to predict it."""
+    return int(example.mask[1:].sum())
+
+
+class PlanLoader:
+    """Yields this rank's batches of the current epoch; its state is how many it has delivered.
+
+    Args:
+        examples: the encoded data set.
+        plan: says what goes together.
+        pad_id: fills the right side.
+        rank: whose batches.
+        epoch: tells the epoch when an iteration starts.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Encoded],
+        plan: BatchPlan,
+        pad_id: int,
+        rank: int = 0,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.examples = examples
+        self.plan = plan
+        self.pad_id = pad_id
+        self.rank = rank
+        self.epoch = epoch
+        self._delivered = 0
+        self._skip = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of one rank in the current epoch."""
+        return self.plan.rounds(self.epoch())
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Iterate over the epoch, from where a loaded state left off."""
+        skip, self._skip = self._skip, 0
+        self._delivered = 0
+        for step in self.plan.epoch(self.epoch()):
+            step_tokens = sum(supervised(self.examples[i]) for batches in step for batch in batches for i in batch)
+            for batches in step:
+                self._delivered += 1
+                if self._delivered > skip:
+                    yield collate([self.examples[i] for i in batches[self.rank]], self.pad_id, step_tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches of the epoch were delivered."""
+        return {"delivered": self._delivered}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration begin after the batches that were delivered; a finished epoch begins anew."""
+        self._skip = state["delivered"] if state["delivered"] < len(self) else 0

@@ -1,0 +1,27 @@
+"""The one kind of error that a user sees as a single line, and help with misspelt names; knows nothing else."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+#: Exit codes of the command line, as the README documents them.
+EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class FtlabError(Exception):
+    """What is wrong and what to do about it, in one line: `place: what is wrong; what to do`.
+
+    The command line prints it after `ftlab: error: ` and leaves with exit code 2.
+    """
+
+
+def choices_help(name: str, choices: Iterable[str]) -> str:
+    """Return `did you mean r? (r, alpha, dropout)`: the nearest of the choices, if one is near, then all of them."""
+    choices = list(choices)
+    by_lowercase = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
+    if not near:  # `rank` for `r`, `epochs` for `max_epochs`: no edit distance sees these
+        near = [c for c in by_lowercase if c.startswith(name.lower()) or name.lower().startswith(c)]
+    listed = f"({', '.join(choices)})"
+    return f"did you mean {by_lowercase[near[0]]}? {listed}" if near else f"choose one of {listed}"

@@ -1,0 +1,1 @@
+"""Exam: questions, generated answers, grading, statistics."""

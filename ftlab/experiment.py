@@ -1,0 +1,210 @@
+"""Experiment: the whole way of one run, from settings to a summary. It joins the stages and does none of their work."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+
+import ftlab
+from ftlab.callbacks.keep_best import KeepBest, StopEarly
+from ftlab.callbacks.meter import Meter, peak_bytes
+from ftlab.callbacks.sit_exam import SitExam
+from ftlab.callbacks.tell import Tell, tell
+from ftlab.config import describe
+from ftlab.data.module import ChatData
+from ftlab.exam.exam import Exam, pair_answers
+from ftlab.runs import Run
+from ftlab.summary import closing_lines, compare_sittings, describe_data, folder_bytes
+from ftlab.tracking import WandB, track_results
+from ftlab.training.base import Base
+from ftlab.training.optimizer import Optimizer
+from ftlab.training.tuner import FineTuner
+
+#: Trainer settings that differ from Lightning's own defaults.
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 3,
+    "log_every_n_steps": 10,
+    "num_sanity_val_steps": 0,  # the exam before training already shows that evaluation works
+    "enable_model_summary": False,
+}
+
+
+@dataclass
+class EarlyStopping:
+    """Stop when the best checkpoint has not been beaten for a while."""
+
+    patience: int = 3
+    """Validations in a row without a new best after which training stops."""
+
+
+@dataclass
+class Experiment:
+    """Everything that one run is made of."""
+
+    tuner: FineTuner
+    data: ChatData
+    exam: Exam | None = None
+    early_stopping: EarlyStopping | None = None
+    wandb: WandB | None = None
+    name: str = "run"
+
+    def fit(self, trainer: dict[str, Any], config: dict[str, Any] | None = None, resume: Path | None = None) -> Run:
+        """Fine-tune, keep the best, sit the exam before and after, write the report; return the run.
+
+        Args:
+            trainer: arguments of Lightning's Trainer.
+            config: resolved settings for `config.yaml`; None takes them from the objects.
+            resume: checkpoint of an earlier run to go on from.
+        """
+        start = perf_counter()
+        pl.seed_everything(self.tuner.seed or 0, workers=True, verbose=False)
+        config = config or self.describe(trainer)
+        run = Run.create(self.name, config)
+        tell(f"run        {run.folder}")
+        if resume:
+            _carry_over(Run(resume.parent.parent), run)
+            tell(f"resumed    {resume}")
+
+        sit = SitExam(self.exam, run.sitting_file, tell) if self.exam else None
+        keep = KeepBest(run.best, run.last, sit)
+        stop = StopEarly(keep, self.early_stopping.patience) if self.early_stopping else None
+        meter = Meter()
+        tags = [type(self.tuner.method).__name__, self.tuner.base.base]
+        tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags)
+        lightning = make_trainer(
+            trainer,
+            loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
+            callbacks=[callback for callback in (sit, keep, stop, meter, Tell()) if callback],
+        )
+        lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
+        fit_seconds = perf_counter() - start
+
+        self.tuner.model.to(lightning.strategy.root_device)
+        self.tuner.method.load(self.tuner.model, run.best)
+        if sit:
+            sit.sit(self.tuner, "after")
+        trainable, total = self.tuner.parameter_counts()
+        summary: dict[str, Any] = {
+            "name": self.name,
+            "ftlab": ftlab.__version__,
+            "base": self.tuner.base.base,
+            "method": type(self.tuner.method).__name__,
+            "seed": self.tuner.seed,
+            "resumed_from": str(resume) if resume else None,
+            "exam": self._exam_result(run),
+            "best": keep.kept,
+            "parameters": {"trainable": trainable, "total": total},
+            "adapter_bytes": folder_bytes(run.best),
+            "data": describe_data(self.data),
+            "steps": lightning.global_step,
+            "epochs": lightning.current_epoch,
+            "stopped_early": bool(stop and stop.stopped),
+            "seconds": {
+                "fit": fit_seconds,
+                "train": meter.seconds,
+                "exam": sit.seconds if sit else 0.0,
+                "total": perf_counter() - start,
+            },
+            "tokens_per_second": meter.tokens_per_second(lightning),
+            "memory": {"peak_bytes": peak_bytes()},
+        }
+        self._finish(run, summary, tracker)
+        return run
+
+    def describe(self, trainer: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings as `config.yaml` holds them and `ftlab fit` takes them."""
+        return {
+            "name": self.name,
+            "seed_everything": self.tuner.seed,
+            "model": describe(self.tuner.base, known=Base),
+            "method": describe(self.tuner.method),
+            "optimizer": describe(self.tuner.optimizer, known=Optimizer),
+            "data": describe(self.data, known=ChatData),
+            "exam": describe(self.exam, known=Exam),
+            "early_stopping": describe(self.early_stopping, known=EarlyStopping),
+            "wandb": describe(self.wandb or WandB(), known=WandB),
+            "trainer": describe(TRAINER_DEFAULTS | trainer),
+        }
+
+    def _exam_result(self, run: Run) -> dict[str, Any] | None:
+        before, after = run.sitting("before"), run.sitting("after")
+        if self.exam is None or before is None or after is None:
+            return None
+        return {"grader": type(self.exam.grader).__name__, **compare_sittings(before, after)}
+
+    def _finish(self, run: Run, summary: dict[str, Any], tracker: Any) -> None:
+        """Write what remains of the run, and print it."""
+        if self.data.dropped:
+            (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
+        summary["wandb"] = {"mode": "off"}
+        if tracker:
+            summary["wandb"] = track_results(
+                tracker, summary, pair_answers(run.sitting("before"), run.sitting("after"))
+            )
+        run.write_summary(summary)
+        from ftlab.report.page import write_report
+
+        write_report(run)
+        for line in closing_lines(summary, run.folder):
+            tell(line)
+
+
+def fit(
+    tuner: FineTuner,
+    data: ChatData,
+    *,
+    exam: Exam | None = None,
+    early_stopping: EarlyStopping | None = None,
+    wandb: WandB | None = None,
+    name: str = "run",
+    **trainer: Any,
+) -> Run:
+    """Do from Python what `ftlab fit` does: fine-tune, keep the best, sit the exam, write the report.
+
+    Args:
+        tuner: base, method and optimizer.
+        data: training and validation data.
+        exam: the questions that decide which checkpoint is best; without an exam the validation loss does.
+        early_stopping: when to stop waiting for a better one; None never stops early.
+        wandb: Weights & Biases; None takes its defaults.
+        name: folder below `runs/`.
+        trainer: arguments of Lightning's Trainer, such as `max_epochs`.
+    """
+    return Experiment(tuner, data, exam, early_stopping, wandb, name).fit(trainer)
+
+
+def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Return Lightning's Trainer with ftlab's defaults, loggers and callbacks beside the user's own."""
+    own = {
+        "logger": [*loggers, *_as_list(options.get("logger"))],
+        "callbacks": [*callbacks, TQDMProgressBar(), *_as_list(options.get("callbacks"))],
+        "enable_checkpointing": False,  # KeepBest does it
+        "use_distributed_sampler": False,  # the batch plan does it
+    }
+    return pl.Trainer(**TRAINER_DEFAULTS | options | own)
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return what the Trainer takes as one object, a list, or (for loggers) a truth value."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None or isinstance(value, bool) else [value]
+
+
+def _carry_over(old: Run, new: Run) -> None:
+    """Copy what a resumed run goes on from: the best so far, the sittings, and the history of metrics."""
+    if old.best.is_dir():
+        shutil.copytree(old.best, new.best)
+    if old.sitting_file("before").is_file():
+        shutil.copytree(old.sitting_file("before").parent, new.sitting_file("before").parent)
+    if rows := old.metrics():
+        columns = sorted({key for row in rows for key in row})
+        lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
+        (new.folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,7 @@
+"""PEFT methods, one file each; importing this package registers the built-in ones."""
+
+from ftlab.methods.base import Method
+from ftlab.methods.full import Full
+from ftlab.methods.lora import LoRA
+
+__all__ = ["Full", "LoRA", "Method"]

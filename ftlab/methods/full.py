@@ -1,0 +1,44 @@
+"""Full fine-tuning: every parameter is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftlab.errors import FtlabError
+from ftlab.methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass
+class Full(Method):
+    """Train all parameters: the most capacity and memory, and the most forgetting."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Leave the model as it is; all of its parameters are trainable."""
+        return model
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write a plain transformers model."""
+        model.save_pretrained(str(folder))  # type: ignore[operator]
+
+    def load(self, model: nn.Module, folder: Path) -> None:
+        """Read a plain transformers model's tensors; tied ones are stored once.
+
+        Raises:
+            FtlabError: tensors are missing or unknown.
+        """
+        from safetensors.torch import load_file
+
+        tensors = {k: v for file in sorted(folder.glob("*.safetensors")) for k, v in load_file(file).items()}
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+        tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+        if wrong := unexpected + [key for key in missing if key not in tied]:
+            raise FtlabError(f"{folder}: does not hold this model's weights ({wrong[0]}); use the run's own config")
+
+    def merge(self, model: nn.Module) -> nn.Module:
+        """Return the model itself: nothing was added to it."""
+        return model

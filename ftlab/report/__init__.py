@@ -1,0 +1,1 @@
+"""Report: what came out of a run, as a page that opens anywhere."""

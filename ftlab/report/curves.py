@@ -1,0 +1,204 @@
+"""Curves: the charts of one run, drawn from its logged metrics and exam scores. They do not know the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from ftlab.exam.statistics import Score
+from ftlab.report.picture import COLOURS, picture
+from ftlab.report.units import count, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = list[dict[str, float]]
+
+#: Height of a chart in points.
+_HEIGHT = 200
+#: A curve of fewer points is drawn as it is; a longer one gets a mean over a twentieth of its length.
+_FEW = 60
+#: Above this ratio of largest to smallest, a linear axis would press one end of the curve flat.
+_LOGARITHMIC = 50
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture, its heading, and its legend: names and the colours of COLOURS they go with."""
+
+    title: str
+    legend: list[tuple[str, str]]
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The finite values of one metric, one for each step, in order."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+    def __bool__(self) -> bool:
+        return len(self.steps) > 0
+
+    def describe(self, name: str) -> str:
+        """Return `training loss from 2.31 at step 1 to 0.12 at step 250`."""
+        first, last = f"{self.values[0]:.3g}", f"{self.values[-1]:.3g}"
+        return f"{name} from {first} at step {count(self.steps[0])} to {last} at step {count(self.steps[-1])}"
+
+
+def charts(rows: Rows, best: float | None, before: Score | None) -> list[Chart]:
+    """Draw every chart that the metrics have values for.
+
+    Args:
+        rows: the logged rows, as `Run.metrics` returns them.
+        best: the step whose weights were kept, None where it is not known.
+        before: the exam's score before training, drawn at step 0.
+    """
+    drawn = [_loss(rows, best), _exam(rows, best, before)]
+    drawn.append(_line(rows, best, "validation/perplexity", "Perplexity of the validation data", "validation", True))
+    drawn.append(_line(rows, best, "lr/trainable", "Learning rate", "train"))
+    return [chart for chart in drawn if chart]
+
+
+def interval_picture(before: Score | None, after: Score | None) -> Markup:
+    """Draw the exam's scores before and after training on a line from 0 to 100, with their 95 % intervals."""
+    sittings = [(name, score) for name, score in (("after", after), ("before", before)) if score]
+
+    def draw(axes: Axes) -> None:
+        for row, (name, score) in enumerate(sittings):
+            axes.plot([score.low, score.high], [row, row], color=COLOURS[name], linewidth=7, alpha=0.35)
+            axes.plot(score.score, row, "o", color=COLOURS[name], markersize=9)
+        axes.set_yticks(range(len(sittings)), [name for name, _ in sittings])
+        axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
+        axes.set(xlim=(-2, 102), ylim=(-0.6, len(sittings) - 0.4), xlabel="points of 100, with the 95 % interval")
+        axes.grid(axis="x")
+
+    told = [f"{name} training {short(s.score)}, between {short(s.low)} and {short(s.high)}" for name, s in sittings]
+    description = f"{'; '.join(reversed(told))}."
+    return picture("interval", 62 + 28 * len(sittings), "Exam score of 100", description, draw)
+
+
+def _loss(rows: Rows, best: float | None) -> Chart | None:
+    train, validation = _series(rows, "train/loss"), _series(rows, "validation/loss")
+    shown = [s for s in (train, validation) if s]
+    if not shown:
+        return None
+    told, legend = [], []
+    width = len(train.values) // 20 if len(train.values) >= _FEW else 1
+    if train:
+        told.append(train.describe("training loss"))
+        legend.append((f"training, mean of {width} values" if width > 1 else "training", "train"))
+    if validation:
+        told.append(validation.describe("validation loss"))
+        legend.append(("validation", "validation"))
+
+    def draw(axes: Axes) -> None:
+        if width > 1:
+            axes.plot(train.steps, train.values, color=COLOURS["train"], linewidth=0.8, alpha=0.35)
+        _plot(axes, _Series(train.steps, _rolling_mean(train.values, width)), "train")
+        _plot(axes, validation, "validation")
+        _finish(axes, rows, best, shown)
+
+    return _chart("loss", "Loss", legend, told, draw, best)
+
+
+def _exam(rows: Rows, best: float | None, before: Score | None) -> Chart | None:
+    if not any("exam/score" in row for row in rows):
+        return None
+    start = {"step": 0.0, "exam/score": before.score, "exam/low": before.low, "exam/high": before.high} if before else {}
+    rows = [start, *rows]
+    scores = _series(rows, "exam/score")
+
+    def draw(axes: Axes) -> None:
+        low, high = _series(rows, "exam/low"), _series(rows, "exam/high")
+        steps, at_low, at_high = np.intersect1d(low.steps, high.steps, assume_unique=True, return_indices=True)
+        axes.vlines(steps, low.values[at_low], high.values[at_high], color=COLOURS["after"], alpha=0.35, linewidth=4)
+        _plot(axes, scores, "after")
+        _finish(axes, rows, best, [])
+        axes.set_ylim(-2, 102)
+
+    legend = [("score of 100, with its 95 % interval", "after")]
+    return _chart("score", "Exam score", legend, [scores.describe("exam score")], draw, best)
+
+
+def _line(
+    rows: Rows, best: float | None, metric: str, title: str, colour: str, logarithmic: bool = False
+) -> Chart | None:
+    series = _series(rows, metric)
+    if not series:
+        return None
+
+    def draw(axes: Axes) -> None:
+        _plot(axes, series, colour)
+        _finish(axes, rows, best, [series] if logarithmic else [])
+
+    return _chart(metric.replace("/", "-"), title, [], [series.describe(title.lower())], draw, best)
+
+
+def _chart(
+    key: str,
+    title: str,
+    legend: list[tuple[str, str]],
+    told: list[str],
+    draw: Callable[[Axes], None],
+    best: float | None,
+) -> Chart:
+    best_told = [] if best is None else [f"best step {count(best)}"]
+    description = "; ".join([*told, *best_told])
+    return Chart(title, legend, picture(key, _HEIGHT, title, f"{description[0].upper()}{description[1:]}.", draw))
+
+
+def _series(rows: Iterable[dict[str, float]], metric: str) -> _Series:
+    """Collect a metric; where a resumed run logged a step again, the later value counts."""
+    points = {row["step"]: row[metric] for row in rows if "step" in row and np.isfinite(row.get(metric, np.nan))}
+    steps = sorted(points)
+    return _Series(np.array(steps), np.array([points[step] for step in steps]))
+
+
+def _rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Average each value with its neighbours; at the ends, with those there are."""
+    if width < 2:
+        return values
+    window = np.ones(width)
+    return np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
+
+
+def _plot(axes: Axes, series: _Series, colour: str) -> None:
+    """Draw a curve, with its points where they are few enough to be told apart."""
+    marker = "o" if len(series.steps) < 2 or (colour != "train" and len(series.steps) <= 40) else None
+    axes.plot(series.steps, series.values, color=COLOURS[colour], marker=marker, markersize=4)
+
+
+def _finish(axes: Axes, rows: Rows, best: float | None, spread: list[_Series]) -> None:
+    """Give a chart its axes, the same steps in all charts of a run, and the mark of the best step.
+
+    Args:
+        axes: what the curves are drawn on.
+        rows: all rows of the run, for the last step.
+        best: the step to mark.
+        spread: the curves that may make the axis logarithmic.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    last = max([row["step"] for row in rows if "step" in row] + [best or 0, 1])
+    axes.set(xlim=(0 - 0.02 * last, 1.02 * last), xlabel="step")
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: count(step)))
+    if spread:
+        smallest, largest = min(s.values.min() for s in spread), max(s.values.max() for s in spread)
+        if smallest > 0 and largest / smallest > _LOGARITHMIC:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(numticks=6))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if best is not None:
+        axes.axvline(best, color=COLOURS["ink"], linewidth=1, linestyle=(0, (3, 3)))
+        side = "right" if best > 0.8 * last else "left" if best < 0.2 * last else "center"
+        above = axes.get_xaxis_transform()
+        axes.text(best, 1.03, f"best: step {count(best)}", transform=above, ha=side, fontsize=9, color=COLOURS["ink"])

@@ -1,0 +1,166 @@
+"""Facts: what a run's summary and settings say, in words and figures. They do not know files, pictures or the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ftlab.exam.exam import Sitting
+from ftlab.exam.statistics import Score, format_p
+from ftlab.report.units import count, duration, short, size
+
+#: A difference of scores with a smaller p is called real.
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A value with what it is called, and what helps to read it."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The exam before and after training; None for what is missing."""
+
+    before: Score | None
+    after: Score | None
+    p_value: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Say what the difference is worth: `79 points better, p < 0.001`."""
+        if self.before is None or self.after is None:
+            return ""
+        difference = self.after.score - self.before.score
+        said = f"{short(abs(difference))} points {'better' if difference > 0 else 'worse'}"
+        if not difference:
+            said = "No difference"
+        if self.p_value is None:
+            return said
+        chance = "" if self.p_value < _SIGNIFICANT else ": chance alone may explain it"
+        return f"{said}, {format_p(self.p_value)}{chance if difference else ''}"
+
+
+def dig(tree: Any, *path: str) -> Any:
+    """Follow keys into nested mappings; None where one is missing or holds no mapping."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def result(summary: dict[str, Any], before: Sitting | None, after: Sitting | None) -> Result:
+    """Return the exam's scores: the summary's, or while there is none, those of the sittings so far."""
+    return Result(
+        _score(summary, "before", before), _score(summary, "after", after), dig(summary, "exam", "p_value")
+    )
+
+
+def origin(summary: dict[str, Any], config: dict[str, Any]) -> list[Fact]:
+    """Return the method and the base of a run, from its settings while it has no summary."""
+    method = config.get("method")
+    name = dig(summary, "method") or dig(method, "class_path") or (method if isinstance(method, str) else None)
+    settings = dig(method, "init_args") or {}
+    said = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
+    base = dig(summary, "base") or dig(config, "model", "base")
+    facts = [Fact("Method", str(name).rpartition(".")[2], said)] if name else []
+    return [*facts, Fact("Base", str(base))] if base else facts
+
+
+def headlines(summary: dict[str, Any], rows: list[dict[str, float]]) -> list[Fact]:
+    """Return the figures that a reader asks for first.
+
+    Args:
+        summary: the run's summary, empty while the run is under way.
+        rows: the logged metrics, for how far such a run is.
+    """
+    facts = []
+    if not summary and rows:
+        step, epoch = max(row.get("step", 0) for row in rows), max(row.get("epoch", 0) for row in rows)
+        facts.append(Fact("So far", f"step {count(step)}", f"epoch {short(epoch)}"))
+    if (step := dig(summary, "best", "step")) is not None:
+        facts.append(Fact("Best step", count(step), _best_note(summary)))
+    if (trainable := dig(summary, "parameters", "trainable")) is not None:
+        facts.append(Fact("Trainable parameters", count(trainable), _share(trainable, summary)))
+    if (seconds := dig(summary, "seconds", "total")) is not None:
+        parts = {"training": dig(summary, "seconds", "fit"), "exam": dig(summary, "seconds", "exam")}
+        note = ", ".join(f"{name} {duration(part)}" for name, part in parts.items() if part is not None)
+        facts.append(Fact("Time", duration(seconds), note))
+    if (speed := dig(summary, "tokens_per_second")) is not None:
+        facts.append(Fact("Speed", f"{count(speed)} tokens/s", "while training"))
+    if (memory := dig(summary, "memory", "peak_bytes")) is not None:
+        facts.append(Fact("Peak memory", size(memory)))
+    if (dropped := dig(summary, "data", "dropped")) is not None:
+        facts.append(Fact("Dropped rows", count(dropped), "of the data, not used"))
+    return facts
+
+
+def details(summary: dict[str, Any]) -> list[Fact]:
+    """Return the rest of the summary, for those who want to know all of it."""
+    facts = []
+    if (steps := dig(summary, "steps")) is not None:
+        facts.append(Fact("Length", f"{count(steps)} steps", _length_note(summary)))
+    for part in ("train", "validation"):
+        if (chats := dig(summary, "data", part, "chats")) is not None:
+            facts.append(Fact(f"{part.capitalize()} data", f"{count(chats)} chats", _tokens_note(summary, part)))
+    if (by := dig(summary, "best", "by")) is not None:
+        facts.append(Fact("Best chosen by", str(by), f"folder {dig(summary, 'best', 'folder')}"))
+    if (adapter := dig(summary, "adapter_bytes")) is not None:
+        facts.append(Fact("Saved weights", size(adapter)))
+    if (grader := dig(summary, "exam", "grader")) is not None:
+        facts.append(Fact("Grader", str(grader)))
+    for label, key in (("Seed", "seed"), ("Resumed from", "resumed_from"), ("ftlab", "ftlab")):
+        if (value := dig(summary, key)) is not None:
+            facts.append(Fact(label, str(value)))
+    if (mode := dig(summary, "wandb", "mode")) is not None:
+        facts.append(Fact("W&B", str(mode), str(dig(summary, "wandb", "folder") or "")))
+    return facts
+
+
+def _score(summary: dict[str, Any], name: str, sitting: Sitting | None) -> Score | None:
+    found, questions = dig(summary, "exam", name), dig(summary, "exam", "questions")
+    if found:
+        return Score(found["score"], found["low"], found["high"], questions or 0)
+    return sitting.score if sitting and sitting.answers else None
+
+
+def _setting(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _best_note(summary: dict[str, Any]) -> str:
+    best = summary["best"]
+    notes = []
+    if (steps := dig(summary, "steps")) is not None:
+        notes.append(f"of {count(steps)}")
+    if (epoch := dig(best, "epoch")) is not None:
+        notes.append(f"epoch {short(epoch)}")
+    if dig(best, "by") and dig(best, "value") is not None:
+        notes.append(f"{best['by']} {best['value']:.4g}")
+    if dig(best, "validation_loss") is not None and dig(best, "by") != "validation/loss":
+        notes.append(f"validation loss {best['validation_loss']:.3g}")
+    return ", ".join(notes)
+
+
+def _share(trainable: float, summary: dict[str, Any]) -> str:
+    total = dig(summary, "parameters", "total")
+    return f"of {count(total)}, {100 * trainable / total:.3g} %" if total else ""
+
+
+def _length_note(summary: dict[str, Any]) -> str:
+    epochs = dig(summary, "epochs")
+    notes = [] if epochs is None else [f"{short(epochs)} epoch{'' if epochs == 1 else 's'}"]
+    if dig(summary, "stopped_early"):
+        notes.append("stopped early")
+    return ", ".join(notes)
+
+
+def _tokens_note(summary: dict[str, Any], part: str) -> str:
+    tokens, supervised = dig(summary, "data", part, "tokens"), dig(summary, "data", part, "supervised")
+    notes = [] if tokens is None else [f"{count(tokens)} tokens"]
+    if supervised is not None:
+        notes.append(f"{count(supervised)} supervised")
+    return ", ".join(notes)

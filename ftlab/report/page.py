@@ -1,0 +1,64 @@
+"""Page: the report of one run, one HTML file made from the run's folder alone. It does not know how runs are made."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from ftlab.report import curves, facts, questions
+
+if TYPE_CHECKING:
+    from ftlab.runs import Run
+
+_HERE = Path(__file__).parent
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` into a run's folder, from what the folder holds so far.
+
+    Args:
+        run: a run that has ended, or one under way; it need not have an exam or validation data.
+
+    Returns:
+        The file. It needs no other file and no network, and shows the contents of answers as text only.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    summary, config, rows = run.summary, run.config or {}, run.metrics()
+    before, after = run.sitting("before"), run.sitting("after")
+    result, pairs = facts.result(summary, before, after), questions.pair(before, after)
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    page = environment.get_template("page.html").render(
+        run=run,
+        under_way=not summary,
+        origin=facts.origin(summary, config),
+        result=result,
+        interval=curves.interval_picture(result.before, result.after) if result.before or result.after else None,
+        headlines=facts.headlines(summary, rows),
+        details=facts.details(summary),
+        charts=curves.charts(rows, facts.dig(summary, "best", "step"), result.before),
+        pairs=pairs,
+        groups=questions.GROUPS,
+        counts=questions.count_groups(pairs),
+        config=run.config_file.read_text(encoding="utf-8"),
+        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        grade=questions.grade,
+        grade_label=questions.grade_label,
+        short=facts.short,
+    )
+    # A lone half of a surrogate pair, which JSON can hold and UTF-8 cannot, must not cost the whole page.
+    run.report_file.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return run.report_file

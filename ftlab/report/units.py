@@ -1,0 +1,34 @@
+"""Units: numbers as a person reads them. It does not know what they measure."""
+
+from __future__ import annotations
+
+
+def count(number: float) -> str:
+    """Return a whole number with its thousands apart: `162,816`."""
+    return f"{number:,.0f}"
+
+
+def short(number: float) -> str:
+    """Return a score with a decimal only where it has one: `91`, `99.6`."""
+    return f"{round(number, 1):g}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in their two largest units: `7.2 s`, `1 min 30 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(number: float) -> str:
+    """Return bytes in binary units: `636 KiB`, `1.2 GiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}" if number < 100 else f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.3g} TiB"

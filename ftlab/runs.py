@@ -1,0 +1,134 @@
+"""A run: the folder that holds the truth about one training, and how to open it again. It knows no training loop."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import ftlab
+from ftlab.errors import FtlabError
+from ftlab.exam.exam import Sitting
+
+
+class Run:
+    """The folder `runs/<name>/<stamp>/`.
+
+    Holds `config.yaml` (resolved; `fit` takes it again), `metrics.csv`, `exam/*.jsonl` (the answers of each sitting),
+    `best/` (the method's own format, for LoRA a plain PEFT folder), `last/` (to resume from), `summary.json`,
+    `report.html`, and W&B's files.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def create(cls, name: str, config: dict[str, Any], root: str | Path = "runs") -> Run:
+        """Make a new folder, never one that exists: two runs that start at once get two.
+
+        Args:
+            name: the experiment's name, the folder's parent.
+            config: the resolved settings.
+            root: where all runs are kept.
+        """
+        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
+            run = cls(Path(root) / name / f"{stamp}{suffix}")
+            try:
+                run.folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+            run.config_file.write_text(f"# ftlab {ftlab.__version__}\n{text}", encoding="utf-8")
+            return run
+        raise FtlabError(f"{Path(root) / name}: a thousand runs began within one second; wait a moment")
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            FtlabError: the folder is not a run.
+        """
+        run = cls(folder)
+        if not run.config_file.is_file():
+            raise FtlabError(f"{folder}: not a run, it has no config.yaml; name a folder runs/<name>/<stamp>")
+        return run
+
+    @classmethod
+    def newest(cls, name: str, holding: str, root: str | Path = "runs") -> Run:
+        """Return the youngest run of a name that holds a file or folder, such as `last/last.ckpt`.
+
+        Raises:
+            FtlabError: there is none.
+        """
+        runs = [cls(folder) for folder in (Path(root) / name).glob("*") if (folder / holding).exists()]
+        if not runs:
+            raise FtlabError(f"--ckpt_path: no run in {Path(root) / name} has {holding}; give the path of one")
+        return max(runs, key=lambda run: run.config_file.stat().st_mtime_ns)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.folder.parent.name
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved settings."""
+        return self.folder / "config.yaml"
+
+    @property
+    def best(self) -> Path:
+        """Folder of the best weights, in the method's format."""
+        return self.folder / "best"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, to resume from."""
+        return self.folder / "last" / "last.ckpt"
+
+    @property
+    def report_file(self) -> Path:
+        """The report, one HTML page."""
+        return self.folder / "report.html"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved settings."""
+        return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What came out, as `write_summary` wrote it; empty while the run is under way."""
+        file = self.folder / "summary.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write `summary.json`."""
+        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        (self.folder / "summary.json").write_text(text, encoding="utf-8")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the logged rows in order, each with `step`, `epoch` and the metrics logged then.
+
+        The history of a run that was resumed comes first.
+        """
+        rows = []
+        for file in (self.folder / "history.csv", self.folder / "metrics.csv"):
+            if file.is_file():
+                with file.open(newline="", encoding="utf-8") as lines:
+                    rows += [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
+        return rows
+
+    def sitting_file(self, name: str) -> Path:
+        """Return the file of a sitting of the exam: `before`, `after`, or `step-<n>`."""
+        return self.folder / "exam" / f"{name}.jsonl"
+
+    def sitting(self, name: str) -> Sitting | None:
+        """Return a sitting of the exam, None where it was not sat."""
+        file = self.sitting_file(name)
+        return Sitting.read(file) if file.is_file() else None

@@ -1,0 +1,1 @@
+"""Training: the base model, the optimizer, and the LightningModule that joins them with a method."""

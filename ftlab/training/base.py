@@ -1,0 +1,74 @@
+"""The base model: a name into a tokenizer and a causal LM of transformers. It knows no methods and no training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ftlab.data.chat import Chat
+from ftlab.errors import FtlabError
+
+#: Names of models that the package carries, and where they lie in it.
+EMBEDDED = {"ftlab/tiny": Path(__file__).parent.parent / "tiny"}
+
+
+@dataclass
+class Base:
+    """The model to start from."""
+
+    base: str = "ftlab/tiny"
+    """`ftlab/tiny` (carried by the package), a folder, or a Hub id; loaded by transformers, never with remote code."""
+    revision: str | None = None
+    """Commit, branch or tag of a Hub id; pin it to make a run repeatable."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in memory. `bfloat16` halves the memory and is less exact; `auto` is as stored."""
+    from_scratch: bool = False
+    """Take only the architecture and the tokenizer, and start from random weights: pre-training."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: much less memory for about a third more time."""
+
+    def source(self) -> str:
+        """Return what transformers is given: a folder or a Hub id."""
+        return str(EMBEDDED.get(self.base, self.base))
+
+    def load_chat(self) -> Chat:
+        """Load the tokenizer.
+
+        Raises:
+            FtlabError: there is no such model, or its tokenizer has no chat template.
+        """
+        from transformers import AutoTokenizer
+
+        return Chat(self._load(AutoTokenizer.from_pretrained), self.base)
+
+    def load_model(self, **method_kwargs: Any) -> Any:
+        """Load the model, in evaluation mode as transformers gives it, with all parameters trainable.
+
+        Args:
+            method_kwargs: what the method adds to `from_pretrained`.
+
+        Raises:
+            FtlabError: there is no such model.
+        """
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        if self.from_scratch:
+            model = AutoModelForCausalLM.from_config(self._load(AutoConfig.from_pretrained))
+            if self.dtype != "auto":
+                model = model.to(getattr(__import__("torch"), self.dtype))
+        else:
+            model = self._load(AutoModelForCausalLM.from_pretrained, dtype=self.dtype, **method_kwargs)
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        return model
+
+    def _load(self, load: Any, **kwargs: Any) -> Any:
+        try:
+            return load(self.source(), revision=self.revision, trust_remote_code=False, **kwargs)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise FtlabError(
+                f"model.base: cannot load {self.base!r} ({reason}); name ftlab/tiny, a folder with a config.json, or a "
+                "Hub id that this machine can reach"
+            ) from error

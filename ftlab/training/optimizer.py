@@ -1,0 +1,59 @@
+"""Optimizer and schedule from a method's parameter groups. It knows neither models nor Lightning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass
+class Optimizer:
+    """AdamW and the course of its learning rate.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
+    """
+
+    lr: float = 2e-4
+    """Peak learning rate. Too high and the loss jumps or never falls; too low and it falls too slowly."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Memory of the mean and of the square of the gradients; a lower second value adapts faster."""
+    eps: float = 1e-8
+    """Added to the denominator, against division by zero."""
+    weight_decay: float = 0.0
+    """Pull towards zero at each step, times the learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """Course of the rate after the warmup: level, or falling to `min_lr_ratio` along a line or half a cosine."""
+    min_lr_ratio: float = 0.0
+    """Share of the peak rate at which the last step ends."""
+    warmup: float = 0.03
+    """Steps in which the rate rises from zero: below 1 a share of all steps, from 1 on their number."""
+    gradient_clip: float = 1.0
+    """Largest norm of all gradients together; longer ones are scaled down. 0 switches it off."""
+
+    def build(self, groups: list[dict[str, Any]], total_steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """Return the optimizer and its schedule, stepped once per optimizer step.
+
+        Args:
+            groups: a method's `param_groups`; `lr_scale` multiplies the peak rate.
+            total_steps: optimizer steps of the whole run.
+        """
+        scaled = [{**g, "lr": self.lr * g.get("lr_scale", 1.0)} for g in groups]
+        optimizer = torch.optim.AdamW(
+            scaled, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
+        )
+        return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))
+
+    def rate_at(self, step: int, total_steps: int) -> float:
+        """Return the learning rate of a step (counted from 0) as a share of the peak."""
+        warmup = self.warmup * total_steps if self.warmup < 1 else self.warmup
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if self.schedule == "constant":
+            return 1.0
+        done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+        falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.min_lr_ratio + (1 - self.min_lr_ratio) * falling

@@ -1,0 +1,157 @@
+"""FineTuner: the LightningModule that trains base + method. It knows no file formats and no grading."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.nn import functional
+from torchmetrics import MeanMetric
+
+from ftlab.data.chat import Chat
+from ftlab.data.loader import IGNORE
+from ftlab.errors import FtlabError
+from ftlab.methods.base import Method, trainable
+from ftlab.training.base import Base
+from ftlab.training.optimizer import Optimizer
+
+Batch = dict[str, torch.Tensor]
+
+
+class FineTuner(pl.LightningModule):
+    """A base model, the method that changes it, and the optimizer that trains what the method left trainable.
+
+    Args:
+        base: the model to start from; a name stands for `Base(name)`.
+        method: what is trained.
+        optimizer: how.
+        seed: Seed of the new weights and of the order of batches.
+    """
+
+    def __init__(
+        self, base: Base | str, method: Method, optimizer: Optimizer | None = None, seed: int | None = None
+    ) -> None:
+        super().__init__()
+        self.base = Base(base) if isinstance(base, str) else base
+        self.method = method
+        self.optimizer = optimizer or Optimizer()
+        self.seed = seed
+        self.model: Any = None
+        self.validation_loss = MeanMetric()
+        self.step_loss: torch.Tensor | float = 0.0  # of the batches accumulated so far, per token of the whole step
+        self.strict_loading = False  # a checkpoint holds the trainable weights only; on_load_checkpoint compares keys
+
+    @cached_property
+    def chat(self) -> Chat:
+        """The model's chat rendering; loads the tokenizer."""
+        return self.base.load_chat()
+
+    def configure_model(self) -> None:
+        """Load the base and apply the method, once."""
+        if self.model is not None:
+            return
+        if self.seed is not None:
+            torch.manual_seed(self.seed)  # new weights are the same whatever was drawn before
+        model = self.base.load_model(**self.method.load_kwargs())
+        self.model = self.method.apply(model)
+        self.model.train()
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Return how many parameters are trainable, and how many there are."""
+        counts = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return sum(n for n, free in counts if free), sum(n for n, _ in counts)
+
+    def loss_sum(self, batch: Batch) -> tuple[torch.Tensor, int]:
+        """Return the summed cross entropy of the supervised tokens, and their number.
+
+        Args:
+            batch: as `collate` makes it.
+        """
+        output = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+        labels = batch["labels"][:, 1:]
+        learnt = labels != IGNORE
+        logits = output.logits[:, :-1][learnt].float()
+        return functional.cross_entropy(logits, labels[learnt], reduction="sum"), int(learnt.sum())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Return this batch's share of the step's mean loss per supervised token.
+
+        Lightning divides by the number of accumulated batches and averages over ranks; both are undone here, so that
+        one big batch and many small ones have one gradient, whatever the lengths.
+        """
+        share = self.loss_sum(batch)[0] / batch["step_tokens"]
+        self.step_loss = self.step_loss + share.detach()
+        return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Log the step's loss per supervised token, over all of its batches and ranks, and each group's rate."""
+        self.log("train/loss", self.step_loss, prog_bar=True, sync_dist=True, reduce_fx="sum")
+        self.step_loss = 0.0
+        for group in optimizer.param_groups:
+            self.log(f"lr/{group['name']}", group["lr"])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation loss."""
+        loss, tokens = self.loss_sum(batch)
+        self.validation_loss.update(loss / tokens, weight=tokens)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and perplexity per supervised token."""
+        if self.validation_loss.update_called:
+            self._log_held_out("validation")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test loss."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log loss and perplexity per supervised token."""
+        self._log_held_out("test")
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer from the method's groups.
+
+        Raises:
+            FtlabError: the groups are not a partition of the trainable parameters.
+        """
+        groups = self.method.param_groups(self.model)
+        grouped = [id(p) for group in groups for p in group["params"]]
+        expected = {id(p) for p in trainable(self.model).values()}
+        if len(grouped) != len(set(grouped)) or set(grouped) != expected or not grouped:
+            raise FtlabError(
+                f"method: {type(self.method).__name__} groups {len(grouped)} tensors where {len(expected)} are "
+                "trainable; every trainable parameter must be in one group"
+            )
+        optimizer, schedule = self.optimizer.build(groups, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Clip to the optimizer's own setting, and log the norm before."""
+        limit = self.optimizer.gradient_clip or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model).values(), limit)
+        self.log("train/gradient_norm", norm)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep only what is trained; the base can be loaded again."""
+        checkpoint["state_dict"] = {f"model.{name}": p.detach() for name, p in trainable(self.model).items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another method or shape, which Lightning would load in silence.
+
+        Raises:
+            FtlabError: the checkpoint's tensors are not the trainable ones.
+        """
+        expected = {f"model.{name}": p.shape for name, p in trainable(self.model).items()}
+        found = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
+            raise FtlabError(
+                f"--ckpt_path: {len(wrong)} of its tensors differ from what {type(self.method).__name__} trains here "
+                f"(first: {min(wrong)}); resume with the method and settings of that run"
+            )
+
+    def _log_held_out(self, name: str) -> None:
+        loss = self.validation_loss.compute()
+        self.validation_loss.reset()
+        self.log_dict({f"{name}/loss": loss, f"{name}/perplexity": loss.exp()}, prog_bar=True)
