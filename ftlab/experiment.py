@@ -21,7 +21,7 @@ from ftlab.config import describe
 from ftlab.data.module import ChatData
 from ftlab.exam.exam import Exam, pair_answers
 from ftlab.runs import Run
-from ftlab.summary import closing_lines, compare_sittings, describe_data, folder_bytes
+from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
@@ -66,6 +66,9 @@ class Experiment:
         start = perf_counter()
         pl.seed_everything(self.tuner.seed or 0, workers=True, verbose=False)
         config = config or self.describe(trainer)
+        self.data.load(self.tuner.chat, "fit")  # faults in data or questions show before a folder or a model is made
+        if self.exam:
+            self.exam.rows()
         run = Run.create(self.name, config)
         tell(f"run        {run.folder}")
         if resume:
@@ -101,7 +104,7 @@ class Experiment:
             "exam": self._exam_result(run),
             "best": keep.kept,
             "parameters": {"trainable": trainable, "total": total},
-            "adapter_bytes": folder_bytes(run.best),
+            "adapter_bytes": weights_bytes(run.best),
             "data": describe_data(self.data),
             "steps": lightning.global_step,
             "epochs": lightning.current_epoch,

@@ -45,9 +45,9 @@ def describe_score(score: Score) -> dict[str, float]:
     return {"score": score.score, "low": score.low, "high": score.high}
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of the files in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def weights_bytes(folder: Path) -> int:
+    """Return the size of the weights that were saved in a folder."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:

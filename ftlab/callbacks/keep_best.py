@@ -91,7 +91,7 @@ class KeepBest(pl.Callback):
         if trainer.is_global_zero:
             fresh = self.best.with_name("best.new")  # a kill while writing must not cost the old best
             shutil.rmtree(fresh, ignore_errors=True)
-            pl_module.method.save(pl_module.model, fresh)
+            pl_module.save(fresh)
             shutil.rmtree(self.best, ignore_errors=True)
             fresh.rename(self.best)
 

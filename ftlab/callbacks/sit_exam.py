@@ -29,10 +29,6 @@ class SitExam(pl.Callback):
         self.latest: tuple[int, float] | None = None  # step and score of the newest sitting at a validation
         self.seconds = 0.0
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Read the questions, so that a fault in them shows before the model is loaded."""
-        self.exam.rows()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sit the exam with the untrained model; a resumed run has done so."""
         if trainer.global_step == 0:

@@ -31,7 +31,7 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
     nested = re.search(r"NestedArg\(key='([^']+)'", message)
     if unknown := re.search(r"class_path '([\w.]+)':\s+Option '([^']+)' is not accepted", message):
         return _unknown_setting(key, unknown[1].rpartition(".")[2], unknown[2], sources)
-    if unknown := re.search(r"(?:does not accept option|Key|Unrecognized arguments:) '?(?:--)?([\w.]+)", message):
+    if unknown := re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?(?:--)?([\w.]+)", message):
         return _unknown_key(unknown[1], sources, settings)
     if unknown := re.search(r"(?:Expected a dot import path string|[Ii]mport path): ([\w.]+)", message):
         if kind := KINDS.get(key.rpartition(".")[2]):
@@ -52,7 +52,8 @@ def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> Ft
     classes: dict[str, Any] = {name: cls for kind in KINDS.values() for name, cls in registered(kind).items()}
     names = [field.name for field in dataclasses.fields(classes[cls_name])] if cls_name in classes else []
     place = sources.place(f"{key}.{name}")
-    return FtlabError(f"{place}: not a setting of {cls_name}; {choices_help(name, names)}")
+    help_ = choices_help(name, names) if names else "it has none; leave this out"
+    return FtlabError(f"{place}: not a setting of {cls_name}; {help_}")
 
 
 def _unknown_key(key: str, sources: Sources, settings: list[str]) -> FtlabError:

@@ -24,6 +24,9 @@ from ftlab.runs import Run
 #: One seed by default, so that two runs of one config are the same run.
 DEFAULT_SEED = 7
 
+#: Faults become exceptions, and `--method.ran` is not quietly taken for `--method.rank`.
+STRICT = {"exit_on_error": False, "allow_abbrev": False}
+
 DESCRIPTIONS = {
     "fit": "Fine-tune, keep the best checkpoint, sit the exam before and after, write a report.",
     "validate": "Loss and perplexity of a run's best checkpoint.",
@@ -48,7 +51,7 @@ class FtlabCLI(LightningCLI):
             seed_everything_default=DEFAULT_SEED,
             auto_configure_optimizers=False,
             save_config_callback=None,
-            parser_kwargs={"exit_on_error": False, command: {"exit_on_error": False}},
+            parser_kwargs={**STRICT, command: STRICT},
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]

@@ -54,14 +54,25 @@ class ChatData(pl.LightningDataModule):
         self.examples: dict[str, list[Encoded]] = {}
 
     def setup(self, stage: str) -> None:
-        """Read and encode what the stage needs, before the model is loaded."""
-        chat = self.trainer.lightning_module.chat  # type: ignore[union-attr]
-        wanted = {"fit": ["train", "validation"], "validate": ["validation"], "test": ["validation"]}.get(stage, [])
-        for split in wanted:
-            if split not in self.examples and (path := getattr(self, split)) is not None:
+        """Load what the stage needs; Lightning calls this before the model is loaded."""
+        self.load(self.trainer.lightning_module.chat, stage)  # type: ignore[union-attr]
+
+    def load(self, chat: Chat, stage: str) -> None:
+        """Read and encode the files of a stage, once.
+
+        Args:
+            chat: the model's chat rendering.
+            stage: `fit` needs both files, any other only the validation data.
+
+        Raises:
+            FtlabError: a file is at fault, or there is none to train on.
+        """
+        if stage == "fit" and self.train is None:
+            raise FtlabError("data.train: not set; name a JSONL file of chats to learn from")
+        paths = {"train": self.train if stage == "fit" else None, "validation": self.validation}
+        for split, path in paths.items():
+            if path is not None and split not in self.examples:
                 self.examples[split] = self.encode(read_rows(path), chat)
-        if stage == "fit" and "train" not in self.examples:
-            raise FtlabError("data.train: no training file; name a JSONL file of chats")
 
     def encode(self, rows: list[Row], chat: Chat) -> list[Encoded]:
         """Encode rows and apply the policy for unfit ones.

@@ -110,7 +110,9 @@ def _loss(rows: Rows, best: float | None) -> Chart | None:
 def _exam(rows: Rows, best: float | None, before: Score | None) -> Chart | None:
     if not any("exam/score" in row for row in rows):
         return None
-    start = {"step": 0.0, "exam/score": before.score, "exam/low": before.low, "exam/high": before.high} if before else {}
+    start = (
+        {"step": 0.0, "exam/score": before.score, "exam/low": before.low, "exam/high": before.high} if before else {}
+    )
     rows = [start, *rows]
     scores = _series(rows, "exam/score")
 
@@ -136,6 +138,8 @@ def _line(
     def draw(axes: Axes) -> None:
         _plot(axes, series, colour)
         _finish(axes, rows, best, [series] if logarithmic else [])
+        if not logarithmic:
+            axes.set_ylim(bottom=0)
 
     return _chart(metric.replace("/", "-"), title, [], [series.describe(title.lower())], draw, best)
 
@@ -171,7 +175,7 @@ def _rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
 def _plot(axes: Axes, series: _Series, colour: str) -> None:
     """Draw a curve, with its points where they are few enough to be told apart."""
     marker = "o" if len(series.steps) < 2 or (colour != "train" and len(series.steps) <= 40) else None
-    axes.plot(series.steps, series.values, color=COLOURS[colour], marker=marker, markersize=4)
+    axes.plot(series.steps, series.values, color=COLOURS[colour], marker=marker, markersize=4.5)
 
 
 def _finish(axes: Axes, rows: Rows, best: float | None, spread: list[_Series]) -> None:
@@ -188,14 +192,13 @@ def _finish(axes: Axes, rows: Rows, best: float | None, spread: list[_Series]) -
     last = max([row["step"] for row in rows if "step" in row] + [best or 0, 1])
     axes.set(xlim=(0 - 0.02 * last, 1.02 * last), xlabel="step")
     axes.grid(axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: count(step)))
-    if spread:
-        smallest, largest = min(s.values.min() for s in spread), max(s.values.max() for s in spread)
-        if smallest > 0 and largest / smallest > _LOGARITHMIC:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(numticks=6))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+    values = np.concatenate([series.values for series in spread]) if spread else np.zeros(1)
+    if values.min() > 0 and values.max() / values.min() > _LOGARITHMIC:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if best is not None:
         axes.axvline(best, color=COLOURS["ink"], linewidth=1, linestyle=(0, (3, 3)))

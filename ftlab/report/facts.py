@@ -31,12 +31,25 @@ class Result:
     p_value: float | None
 
     @property
+    def scale(self) -> str:
+        """Say what the scores are: `Points of 100 over 200 questions, paired test.`."""
+        score = self.after or self.before
+        over = (
+            f" over {count(score.questions)} question{'' if score.questions == 1 else 's'}"
+            if score and score.questions
+            else ""
+        )
+        return f"Points of 100{over}{'' if self.p_value is None else ', paired test'}."
+
+    @property
     def verdict(self) -> str:
         """Say what the difference is worth: `79 points better, p < 0.001`."""
         if self.before is None or self.after is None:
             return ""
-        difference = self.after.score - self.before.score
-        said = f"{short(abs(difference))} points {'better' if difference > 0 else 'worse'}"
+        # Of the scores as they are shown, so that a reader who subtracts them finds the same.
+        difference = round(self.after.score, 1) - round(self.before.score, 1)
+        amount = short(abs(difference))
+        said = f"{amount} point{'' if amount == '1' else 's'} {'better' if difference > 0 else 'worse'}"
         if not difference:
             said = "No difference"
         if self.p_value is None:
@@ -54,9 +67,7 @@ def dig(tree: Any, *path: str) -> Any:
 
 def result(summary: dict[str, Any], before: Sitting | None, after: Sitting | None) -> Result:
     """Return the exam's scores: the summary's, or while there is none, those of the sittings so far."""
-    return Result(
-        _score(summary, "before", before), _score(summary, "after", after), dig(summary, "exam", "p_value")
-    )
+    return Result(_score(summary, "before", before), _score(summary, "after", after), dig(summary, "exam", "p_value"))
 
 
 def origin(summary: dict[str, Any], config: dict[str, Any]) -> list[Fact]:
@@ -70,31 +81,32 @@ def origin(summary: dict[str, Any], config: dict[str, Any]) -> list[Fact]:
     return [*facts, Fact("Base", str(base))] if base else facts
 
 
-def headlines(summary: dict[str, Any], rows: list[dict[str, float]]) -> list[Fact]:
+def headlines(summary: dict[str, Any], metrics: list[dict[str, float]]) -> list[Fact]:
     """Return the figures that a reader asks for first.
 
     Args:
         summary: the run's summary, empty while the run is under way.
-        rows: the logged metrics, for how far such a run is.
+        metrics: the logged rows, for how far such a run is.
     """
     facts = []
-    if not summary and rows:
-        step, epoch = max(row.get("step", 0) for row in rows), max(row.get("epoch", 0) for row in rows)
+    if not summary and metrics:
+        step, epoch = (max(row.get(key, 0) for row in metrics) for key in ("step", "epoch"))
         facts.append(Fact("So far", f"step {count(step)}", f"epoch {short(epoch)}"))
     if (step := dig(summary, "best", "step")) is not None:
         facts.append(Fact("Best step", count(step), _best_note(summary)))
     if (trainable := dig(summary, "parameters", "trainable")) is not None:
         facts.append(Fact("Trainable parameters", count(trainable), _share(trainable, summary)))
     if (seconds := dig(summary, "seconds", "total")) is not None:
-        parts = {"training": dig(summary, "seconds", "fit"), "exam": dig(summary, "seconds", "exam")}
+        training = dig(summary, "seconds", "train") or dig(summary, "seconds", "fit")
+        parts = {"training": training, "exam": dig(summary, "seconds", "exam")}
         note = ", ".join(f"{name} {duration(part)}" for name, part in parts.items() if part is not None)
         facts.append(Fact("Time", duration(seconds), note))
     if (speed := dig(summary, "tokens_per_second")) is not None:
-        facts.append(Fact("Speed", f"{count(speed)} tokens/s", "while training"))
+        facts.append(Fact("Speed", count(speed), "tokens a second, while training"))
     if (memory := dig(summary, "memory", "peak_bytes")) is not None:
         facts.append(Fact("Peak memory", size(memory)))
     if (dropped := dig(summary, "data", "dropped")) is not None:
-        facts.append(Fact("Dropped rows", count(dropped), "of the data, not used"))
+        facts.append(Fact("Dropped rows", count(dropped), "listed in dropped.txt" if dropped else ""))
     return facts
 
 
@@ -103,11 +115,9 @@ def details(summary: dict[str, Any]) -> list[Fact]:
     facts = []
     if (steps := dig(summary, "steps")) is not None:
         facts.append(Fact("Length", f"{count(steps)} steps", _length_note(summary)))
-    for part in ("train", "validation"):
+    for part, label in (("train", "Training data"), ("validation", "Validation data")):
         if (chats := dig(summary, "data", part, "chats")) is not None:
-            facts.append(Fact(f"{part.capitalize()} data", f"{count(chats)} chats", _tokens_note(summary, part)))
-    if (by := dig(summary, "best", "by")) is not None:
-        facts.append(Fact("Best chosen by", str(by), f"folder {dig(summary, 'best', 'folder')}"))
+            facts.append(Fact(label, f"{count(chats)} chats", _tokens_note(summary, part)))
     if (adapter := dig(summary, "adapter_bytes")) is not None:
         facts.append(Fact("Saved weights", size(adapter)))
     if (grader := dig(summary, "exam", "grader")) is not None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ftlab.report import curves, facts, questions
+from ftlab.exam.exam import pair_answers
+from ftlab.report import curves, facts, questions, units
 
 if TYPE_CHECKING:
     from ftlab.runs import Run
@@ -35,9 +36,9 @@ def write_report(run: Run) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    summary, config, rows = run.summary, run.config or {}, run.metrics()
+    summary, config, metrics = run.summary, run.config or {}, run.metrics()
     before, after = run.sitting("before"), run.sitting("after")
-    result, pairs = facts.result(summary, before, after), questions.pair(before, after)
+    result, rows = facts.result(summary, before, after), pair_answers(before, after)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html").render(
         run=run,
@@ -45,19 +46,21 @@ def write_report(run: Run) -> Path:
         origin=facts.origin(summary, config),
         result=result,
         interval=curves.interval_picture(result.before, result.after) if result.before or result.after else None,
-        headlines=facts.headlines(summary, rows),
+        headlines=facts.headlines(summary, metrics),
         details=facts.details(summary),
-        charts=curves.charts(rows, facts.dig(summary, "best", "step"), result.before),
-        pairs=pairs,
-        groups=questions.GROUPS,
-        counts=questions.count_groups(pairs),
+        charts=curves.charts(metrics, facts.dig(summary, "best", "step"), result.before),
+        rows=rows,
+        group_names=questions.GROUPS,
+        counts=questions.count_groups(rows),
+        groups=questions.groups,
+        change=questions.change,
         config=run.config_file.read_text(encoding="utf-8"),
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         grade=questions.grade,
         grade_label=questions.grade_label,
-        short=facts.short,
+        short=units.short,
     )
     # A lone half of a surrogate pair, which JSON can hold and UTF-8 cannot, must not cost the whole page.
     run.report_file.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -19,7 +19,6 @@ COLOURS = {
     "ink": "#010101",
     "muted": "#020202",
     "line": "#030303",
-    "surface": "#040404",
     "train": "#050505",
     "validation": "#060606",
     "before": "#070707",

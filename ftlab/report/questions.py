@@ -1,13 +1,11 @@
-"""Questions: the answers of two sittings side by side, and which of them a reader may pick out. It draws nothing."""
+"""Questions: what became of each answer, and which questions a reader may pick out. It draws nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import Any
 
-from ftlab.exam.exam import Answer, Sitting
-
-#: The choices of the page, each with its name for people. `Pair.groups` says what falls under them.
+#: The choices of the page, each with its name for people; `groups` says what falls under them.
 GROUPS = {
     "all": "All",
     "wrong": "Wrong after",
@@ -16,39 +14,6 @@ GROUPS = {
     "worse": "Got worse",
     "right": "Right after",
 }
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One question with its answers of both sittings; one of the two may be missing."""
-
-    before: Answer | None
-    after: Answer | None
-
-    @property
-    def either(self) -> Answer:
-        """The answer to take the id, the question and the reference from."""
-        answer = self.after or self.before
-        assert answer is not None, "a pair is made from at least one answer"
-        return answer
-
-    @property
-    def change(self) -> str:
-        """What became of the points: `better`, `worse`, `same`, or nothing where an answer is missing."""
-        if self.before is None or self.after is None:
-            return ""
-        difference = self.after.points - self.before.points
-        return "better" if difference > 0 else "worse" if difference < 0 else "same"
-
-    @property
-    def groups(self) -> list[str]:
-        """The keys of GROUPS that this question falls under."""
-        found = ["all"]
-        if self.after is not None:
-            found.append(grade(self.after.points))
-        if self.change in GROUPS:
-            found.append(self.change)
-        return found
 
 
 def grade(points: float) -> str:
@@ -63,31 +28,25 @@ def grade_label(points: float) -> str:
     return "half right" if points == 0.5 else f"{points:.2g} points"
 
 
-def pair(before: Sitting | None, after: Sitting | None) -> list[Pair]:
-    """Put both answers to each question side by side.
+def change(row: dict[str, Any]) -> str:
+    """Return what became of the points: `better`, `worse`, `same`, or nothing where an answer is missing.
 
     Args:
-        before: the sitting before training, None where there is none.
-        after: the sitting after training, None where there is none.
-
-    Returns:
-        The questions in the order of the later sitting; then those that only the earlier one has.
+        row: a question with both answers, as `ftlab.exam.exam.pair_answers` returns it.
     """
-    first, second = _by_id(before), _by_id(after)
-    return [Pair(first.get(key), second.get(key)) for key in second | first]
+    before, after = row["before_points"], row["after_points"]
+    if before is None or after is None:
+        return ""
+    return "better" if after > before else "worse" if after < before else "same"
 
 
-def count_groups(pairs: list[Pair]) -> dict[str, int]:
+def groups(row: dict[str, Any]) -> list[str]:
+    """Return the keys of GROUPS that a question falls under."""
+    own = [] if row["after_points"] is None else [grade(row["after_points"])]
+    return ["all", *own, *({change(row)} & GROUPS.keys())]
+
+
+def count_groups(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Return how many questions fall under each of GROUPS."""
-    counts = Counter(group for pair in pairs for group in pair.groups)
+    counts = Counter(group for row in rows for group in groups(row))
     return {group: counts[group] for group in GROUPS}
-
-
-def _by_id(sitting: Sitting | None) -> dict[tuple[str, int], Answer]:
-    """Key the answers by id and how often it came before: ids that a file repeats must not swallow a question."""
-    seen: Counter[str] = Counter()
-    answers = {}
-    for answer in sitting.answers if sitting else []:
-        answers[answer.id, seen[answer.id]] = answer
-        seen[answer.id] += 1
-    return answers

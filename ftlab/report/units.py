@@ -17,18 +17,18 @@ def duration(seconds: float) -> str:
     """Return seconds in their two largest units: `7.2 s`, `1 min 30 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    if round(seconds) < 60:
-        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
 
 
 def size(number: float) -> str:
-    """Return bytes in binary units: `636 KiB`, `1.2 GiB`."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}" if number < 100 else f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.3g} TiB"
+    """Return bytes in decimal units: `657 kB`, `1.29 GB`."""
+    for unit in ("bytes", "kB", "MB"):
+        if round(number) < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} GB" if number < 1000 else f"{number:,.0f} GB"

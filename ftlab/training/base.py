@@ -25,6 +25,8 @@ class Base:
     """Type of the weights in memory. `bfloat16` halves the memory and is less exact; `auto` is as stored."""
     from_scratch: bool = False
     """Take only the architecture and the tokenizer, and start from random weights: pre-training."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
+    """How attention is computed; the results are the same. `eager` is the fastest for short chats on a CPU."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: much less memory for about a third more time."""
 
@@ -53,12 +55,13 @@ class Base:
         """
         from transformers import AutoConfig, AutoModelForCausalLM
 
+        kwargs: dict[str, Any] = {"dtype": self.dtype}
+        if self.attention != "auto":
+            kwargs["attn_implementation"] = self.attention
         if self.from_scratch:
-            model = AutoModelForCausalLM.from_config(self._load(AutoConfig.from_pretrained))
-            if self.dtype != "auto":
-                model = model.to(getattr(__import__("torch"), self.dtype))
+            model = AutoModelForCausalLM.from_config(self._load(AutoConfig.from_pretrained), **kwargs)
         else:
-            model = self._load(AutoModelForCausalLM.from_pretrained, dtype=self.dtype, **method_kwargs)
+            model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs, **method_kwargs)
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model

@@ -9,14 +9,17 @@ from typing import Any, Literal
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
+from ftlab.training.muon import MuonAdamW
+
 
 @dataclass
 class Optimizer:
-    """AdamW and the course of its learning rate.
+    """The optimizer and the course of its learning rate."""
 
-    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
-    """
-
+    name: Literal["adamw", "muon"] = "adamw"
+    """`adamw` (Loshchilov and Hutter, 2019, arXiv:1711.05101) suits every method. `muon` (Jordan et al., 2024, scaled
+    as in Liu et al., 2025, arXiv:2502.16982, so that AdamW's rates fit) orthogonalizes the update of weight matrices:
+    it needs fewer tokens when a model is trained from scratch. Vectors and embeddings stay with AdamW."""
     lr: float = 2e-4
     """Peak learning rate. Too high and the loss jumps or never falls; too low and it falls too slowly."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -34,17 +37,25 @@ class Optimizer:
     gradient_clip: float = 1.0
     """Largest norm of all gradients together; longer ones are scaled down. 0 switches it off."""
 
-    def build(self, groups: list[dict[str, Any]], total_steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+    def build(
+        self, groups: list[dict[str, Any]], total_steps: int, embeddings: set[int]
+    ) -> tuple[torch.optim.Optimizer, LambdaLR]:
         """Return the optimizer and its schedule, stepped once per optimizer step.
 
         Args:
             groups: a method's `param_groups`; `lr_scale` multiplies the peak rate.
             total_steps: optimizer steps of the whole run.
+            embeddings: ids of the parameters that embed tokens, at either end.
         """
         scaled = [{**g, "lr": self.lr * g.get("lr_scale", 1.0)} for g in groups]
-        optimizer = torch.optim.AdamW(
-            scaled, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
-        )
+        common: dict[str, Any] = {
+            "lr": self.lr,
+            "betas": self.betas,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }
+        optimizer: torch.optim.Optimizer
+        optimizer = MuonAdamW(scaled, embeddings, **common) if self.name == "muon" else torch.optim.AdamW(scaled, **common)
         return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))
 
     def rate_at(self, step: int, total_steps: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -58,6 +59,11 @@ class FineTuner(pl.LightningModule):
         self.model = self.method.apply(model)
         self.model.train()
 
+    def save(self, folder: Path) -> None:
+        """Write the trained weights in the method's format, and the tokenizer beside them."""
+        self.method.save(self.model, folder)
+        self.chat.tokenizer.save_pretrained(str(folder))
+
     def parameter_counts(self) -> tuple[int, int]:
         """Return how many parameters are trainable, and how many there are."""
         counts = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
@@ -69,7 +75,9 @@ class FineTuner(pl.LightningModule):
         Args:
             batch: as `collate` makes it.
         """
-        output = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+        # Padding is on the right, where causal attention cannot see it from any token that counts: no mask is needed,
+        # and attention without one is faster.
+        output = self.model(input_ids=batch["input_ids"], use_cache=False)
         labels = batch["labels"][:, 1:]
         learnt = labels != IGNORE
         logits = output.logits[:, :-1][learnt].float()
@@ -124,7 +132,10 @@ class FineTuner(pl.LightningModule):
                 f"method: {type(self.method).__name__} groups {len(grouped)} tensors where {len(expected)} are "
                 "trainable; every trainable parameter must be in one group"
             )
-        optimizer, schedule = self.optimizer.build(groups, int(self.trainer.estimated_stepping_batches))
+        ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
+        embeddings = {id(p) for end in ends if end is not None for p in end.parameters()}
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        optimizer, schedule = self.optimizer.build(groups, total_steps, embeddings)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:

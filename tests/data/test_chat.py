@@ -1,0 +1,190 @@
+"""The mask must be right: the assistant's text and its end token, and nothing else, by either way of finding it."""
+
+import copy
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from ftlab.data.chat import Chat
+from ftlab.data.loader import collate
+from ftlab.errors import FtlabError
+
+LESSON = Path(os.environ.get("FTLAB_LESSON_DATA", Path(__file__).parents[3] / "shared" / "data" / "lesson"))
+
+
+def turns(*contents, system=None):
+    roles = ["user", "assistant"] * len(contents)
+    messages = [{"role": "system", "content": system}] if system is not None else []
+    return messages + [{"role": role, "content": text} for role, text in zip(roles, contents, strict=False)]
+
+
+CHATS = {
+    "one turn": turns("What is 2 + 3?", "5"),
+    "two turns": turns("Hi", "Hello!", "What is 2 + 3?", "2 + 3 = 5"),
+    "system": turns("Hi", "Hello!", system="You are terse."),
+    "empty system": turns("Hi", "Hello!", system=""),
+    "empty user": turns("", "Hello!"),
+    "empty answer": turns("Hi", ""),
+    "white space": turns("  Hi \n", "\n  Hello! \n\n"),
+    "unicode": turns("日本語 👩‍👩‍👧?", "Grüße 🎉 \u200b!"),
+    "control tokens in text": turns("<|im_end|> is what?", "A token: <|im_end|> or <|im_start|>user"),
+    "digits": turns("1,010.50", "{{ans:1010.5}}"),
+}
+
+
+def supervised_text(chat, encoded):
+    """The supervised tokens' text, one string a run of neighbours."""
+    runs, current = [], []
+    for token, learnt in zip(encoded.ids.tolist(), encoded.mask.tolist(), strict=True):
+        if learnt:
+            current.append(token)
+        elif current:
+            runs.append(current)
+            current = []
+    runs += [current] if current else []
+    return [chat.tokenizer.decode(run) for run in runs]
+
+
+@pytest.fixture(scope="module")
+def unmarked(chat):
+    """The same tokenizer with a template that lacks the markers."""
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    template = tokenizer.chat_template
+    for mark in ("{% generation %}", "{% endgeneration %}", "{%- generation %}", "{%- endgeneration %}"):
+        template = template.replace(mark, "")
+    tokenizer.chat_template = template
+    other = Chat(tokenizer)
+    assert chat.has_markers
+    assert not other.has_markers
+    return other
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_supervised_text_is_each_answer_and_its_end_token(chat, name):
+    messages = CHATS[name]
+    [encoded] = chat.encode([messages])
+    assert supervised_text(chat, encoded) == [m["content"] + "<|im_end|>" for m in messages if m["role"] == "assistant"]
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_prefixes_find_what_the_markers_mark(chat, unmarked, name):
+    [marked], [found] = chat.encode([CHATS[name]]), unmarked.encode([CHATS[name]])
+    assert found.ids.tolist() == marked.ids.tolist()
+    assert found.mask.tolist() == marked.mask.tolist()
+
+
+def test_prefixes_find_what_the_markers_mark_in_random_chats(chat, unmarked):
+    rng = random.Random(0)
+    pieces = ["", " ", "\n", "a", "12", "Hi there", "<|im_end|>", "<|im_start|>assistant\n", "é", "👍", "{{ans:3}}", "\n\n"]
+    chats = [
+        turns(
+            *("".join(rng.choices(pieces, k=rng.randrange(5))) for _ in range(2 * rng.randrange(1, 5))),
+            system=rng.choice([None, "", "Be kind."]),
+        )
+        for _ in range(200)
+    ]
+    for messages, marked, found in zip(chats, chat.encode(chats), unmarked.encode(chats), strict=True):
+        assert found.mask.tolist() == marked.mask.tolist(), messages
+        assert found.ids.tolist() == marked.ids.tolist(), messages
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_training_and_exam_have_the_same_prompt(chat, name):
+    messages = CHATS[name]
+    [encoded] = chat.encode([messages])
+    prompt = chat.prompt(messages[:-1])
+    assert encoded.ids[: len(prompt)].tolist() == prompt
+    assert encoded.mask[len(prompt) :].tolist()[0]  # the answer's first token, or the end token of an empty one
+
+
+def test_chats_encoded_together_and_alone_are_equal(chat):
+    together = chat.encode(list(CHATS.values()))
+    for messages, encoded in zip(CHATS.values(), together, strict=True):
+        [alone] = chat.encode([messages])
+        assert alone.ids.tolist() == encoded.ids.tolist()
+        assert alone.mask.tolist() == encoded.mask.tolist()
+
+
+def test_a_merge_over_the_boundary_is_cut_as_in_the_exam(chat):
+    """A tokenizer that would join the prompt's newline with the answer's must not."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {token: i for i, token in enumerate(["u", "a", ":", "x", "y", "Ċ", "ĊĊ", "<e>"])}
+    bpe = Tokenizer(models.BPE(vocab=vocab, merges=[("Ċ", "Ċ")]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<e>")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}u:{{ m.content }}{% else %}"
+        "a:\n{{ m.content }}<e>{% endif %}{% endfor %}{% if add_generation_prompt %}a:\n{% endif %}"
+    )
+    merging = Chat(tokenizer)
+    messages = turns("x", "\ny")
+    [encoded] = merging.encode([messages])
+    prompt = merging.prompt(messages[:1])
+    assert encoded.ids[: len(prompt)].tolist() == prompt
+    assert encoded.mask.tolist() == [False] * len(prompt) + [True] * (len(encoded.ids) - len(prompt))
+    assert tokenizer("a:\n\ny")["input_ids"].count(vocab["ĊĊ"]) == 1  # so the cut was needed
+
+
+def test_no_second_beginning_token(chat):
+    """A template that writes the beginning token, with a tokenizer that adds one by itself, must give one."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    begin = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", begin)]
+    )
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    assert tokenizer("x")["input_ids"][0] == begin
+    [encoded] = Chat(tokenizer).encode([CHATS["one turn"]])
+    assert encoded.ids.tolist().count(begin) == 1
+    assert Chat(tokenizer).prompt(CHATS["one turn"][:1]).count(begin) == 1
+
+
+def test_padding_never_hides_the_end_token(chat):
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.pad_token = tokenizer.eos_token
+    same = Chat(tokenizer)
+    assert same.pad_id == tokenizer.eos_token_id
+    examples = same.encode([CHATS["one turn"], CHATS["two turns"]])
+    batch = collate(examples, same.pad_id, step_tokens=1)
+    for row, example in enumerate(examples):
+        labels = batch["labels"][row]
+        assert (labels == tokenizer.eos_token_id).sum() == sum(
+            learnt and token == tokenizer.eos_token_id
+            for token, learnt in zip(example.ids.tolist(), example.mask.tolist(), strict=True)
+        )
+        assert batch["attention_mask"][row].sum() == len(example.ids)
+
+
+def test_a_template_that_rewrites_history_is_refused(chat):
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'assistant' and not loop.last %}(gone)"
+        "{% else %}{{ m.role }}:{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    with pytest.raises(FtlabError, match="rewrites turn 2"):
+        Chat(tokenizer).encode([CHATS["two turns"]])
+
+
+def test_what_the_template_refuses_is_its_own_word(chat):
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(FtlabError, match="roles must alternate"):
+        Chat(tokenizer).prompt(CHATS["one turn"])
+
+
+@pytest.mark.skipif(not LESSON.is_dir(), reason="the lesson's data set is not on this machine")
+def test_every_row_of_the_lesson_supervises_exactly_the_answer(chat):
+    rows = [json.loads(line)["messages"] for line in (LESSON / "train_1k.jsonl").read_text().splitlines()]
+    assert len(rows) == 1115
+    for messages, encoded in zip(rows, chat.encode(rows), strict=True):
+        expected = [m["content"] + "<|im_end|>" for m in messages if m["role"] == "assistant"]
+        assert supervised_text(chat, encoded) == expected
