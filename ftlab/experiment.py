@@ -185,9 +185,10 @@ def fit(
 
 def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
     """Return Lightning's Trainer with ftlab's defaults, loggers and callbacks beside the user's own."""
+    bar = [TQDMProgressBar()] if options.get("enable_progress_bar") is not False else []
     own = {
         "logger": [*loggers, *_as_list(options.get("logger"))],
-        "callbacks": [*callbacks, TQDMProgressBar(), *_as_list(options.get("callbacks"))],
+        "callbacks": [*callbacks, *bar, *_as_list(options.get("callbacks"))],
         "enable_checkpointing": False,  # KeepBest does it
         "use_distributed_sampler": False,  # the batch plan does it
     }
@@ -202,11 +203,11 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _carry_over(old: Run, new: Run) -> None:
-    """Copy what a resumed run goes on from: the best so far, the sittings, and the history of metrics."""
+    """Copy what a resumed run goes on from: the best so far, the exam before, and the history of metrics."""
     if old.best.is_dir():
         shutil.copytree(old.best, new.best)
-    if old.sitting_file("before").is_file():
-        shutil.copytree(old.sitting_file("before").parent, new.sitting_file("before").parent)
+    if (before := old.sitting("before")) is not None:
+        before.write(new.sitting_file("before"))
     if rows := old.metrics():
         columns = sorted({key for row in rows for key in row})
         lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from datetime import datetime
@@ -115,13 +116,14 @@ class Run:
     def metrics(self) -> list[dict[str, float]]:
         """Return the logged rows in order, each with `step`, `epoch` and the metrics logged then.
 
-        The history of a run that was resumed comes first.
+        The history of a run that was resumed comes first. A last line that is still being written is left out.
         """
-        rows = []
+        rows: list[dict[str, float]] = []
         for file in (self.folder / "history.csv", self.folder / "metrics.csv"):
             if file.is_file():
-                with file.open(newline="", encoding="utf-8") as lines:
-                    rows += [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
+                with file.open(newline="", encoding="utf-8") as lines, contextlib.suppress(ValueError, TypeError):
+                    for row in csv.DictReader(lines):
+                        rows.append({key: float(value) for key, value in row.items() if value})
         return rows
 
     def sitting_file(self, name: str) -> Path:

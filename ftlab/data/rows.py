@@ -90,6 +90,8 @@ def _message(message: Any, index: int, place: str) -> dict[str, str]:
         raise FtlabError(f"{where}: {role!r} is not a role; {choices_help(str(role), ROLES)}")
     if not isinstance(content, str):
         raise FtlabError(f"{where}: content is {type(content).__name__}, not text; write a string")
+    if any("\ud800" <= char <= "\udfff" for char in content):
+        raise FtlabError(f"{where}: content holds half a surrogate pair, which is no character; write the whole one")
     if role == "system" and index > 0:
         raise FtlabError(f"{where}: the system message must come first; move it to the front")
     return {"role": role, "content": content}

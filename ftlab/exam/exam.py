@@ -45,13 +45,14 @@ class Sitting:
     def write(self, file: Path) -> None:
         """Write one JSON object for each answer, a line each."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(asdict(answer), ensure_ascii=False) for answer in self.answers]
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in self.answers]
+        file.write_text("".join(lines), encoding="utf-8")
 
     @classmethod
     def read(cls, file: Path) -> Sitting:
         """Read what `write` wrote."""
-        return cls([Answer(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()])
+        with file.open(encoding="utf-8") as lines:  # splitlines() would also cut at U+2028 inside an answer
+            return cls([Answer(**json.loads(line)) for line in lines])
 
 
 def pair_answers(before: Sitting | None, after: Sitting | None) -> list[dict[str, Any]]:
@@ -92,10 +93,14 @@ class Exam:
         """Read the questions.
 
         Raises:
-            FtlabError: a chat has no reference, or the file cannot be read.
+            FtlabError: a chat has no reference, two have one id, or the file cannot be read.
         """
         rows = read_rows(self.questions)[: self.limit]
+        places: dict[str, str] = {}
         for row in rows:
+            if row.id in places:
+                raise FtlabError(f"{row.place}: the id {row.id!r} is also in {places[row.id]}; ids join two sittings")
+            places[row.id] = row.place
             if row.reference is None:
                 raise FtlabError(f"{row.place}: the last turn is not the assistant's; an exam needs its reference answer")
         return rows

@@ -95,6 +95,7 @@ class FineTuner(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Log the step's loss per supervised token, over all of its batches and ranks, and each group's rate."""
+        self._log_step(self.global_step + 1)
         self.log("train/loss", self.step_loss, prog_bar=True, sync_dist=True, reduce_fx="sum")
         self.step_loss = 0.0
         for group in optimizer.param_groups:
@@ -107,6 +108,7 @@ class FineTuner(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
+        self._log_step(self.global_step)
         if self.validation_loss.update_called:
             self._log_held_out("validation")
 
@@ -161,6 +163,10 @@ class FineTuner(pl.LightningModule):
                 f"--ckpt_path: {len(wrong)} of its tensors differ from what {type(self.method).__name__} trains here "
                 f"(first: {min(wrong)}); resume with the method and settings of that run"
             )
+
+    def _log_step(self, step: int) -> None:
+        """Name the row of the metrics by the optimizer steps done; Lightning's own count lags behind by one."""
+        self.log("step", float(step))
 
     def _log_held_out(self, name: str) -> None:
         loss = self.validation_loss.compute()

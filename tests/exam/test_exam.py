@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from ftlab import Base, Exam, Marker
+from ftlab.errors import FtlabError
+from ftlab.exam.exam import Answer, Sitting, pair_answers
+from ftlab.exam.generation import generate
+from tests.conftest import ROOT
+
+QUESTIONS = str(ROOT / "experiments/lesson/exam.jsonl")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Base("ftlab/tiny").load_model()
+
+
+def test_the_score_is_the_same_at_any_batch_size(model, chat):
+    sittings = [Exam(QUESTIONS, limit=64, max_new_tokens=24, batch_size=size).sit(model, chat) for size in (1, 7, 64)]
+    assert sittings[0] == sittings[1] == sittings[2]
+    assert len({answer.answer for answer in sittings[0].answers}) > 10  # real answers, not one string
+
+
+def test_batched_answers_equal_plain_generation_of_one_prompt(model, chat):
+    prompts = [chat.prompt(row.prompt) for row in Exam(QUESTIONS, limit=12).rows()]
+    answers = generate(model, chat, prompts, max_new_tokens=24, batch_size=12)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        import torch
+
+        output = model.generate(
+            input_ids=torch.tensor([prompt]), max_new_tokens=24, do_sample=False, eos_token_id=chat.end_ids,
+            pad_token_id=chat.pad_id, attention_mask=torch.ones(1, len(prompt)),
+        )  # fmt: skip
+        assert chat.decode(output[0, len(prompt) :].tolist()) == answer
+
+
+def test_generation_leaves_the_model_as_it_was(model, chat):
+    model.train()
+    generate(model, chat, [chat.prompt([{"role": "user", "content": "Hi"}])], max_new_tokens=2, batch_size=1)
+    assert all(module.training for module in model.modules())
+    model.eval()
+
+
+def test_a_question_without_a_reference_is_named(tmp_path):
+    file = tmp_path / "e.jsonl"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "x"}]}) + "\n")
+    with pytest.raises(FtlabError, match=r"e\.jsonl:1: the last turn is not the assistant's"):
+        Exam(str(file)).rows()
+
+
+def test_two_questions_with_one_id_are_refused(tmp_path):
+    row = {"id": 7, "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
+    file = tmp_path / "e.jsonl"
+    file.write_text(2 * (json.dumps(row) + "\n"))
+    with pytest.raises(FtlabError, match=r"e\.jsonl:2: the id '7' is also in .*e\.jsonl:1"):
+        Exam(str(file)).rows()
+
+
+def test_a_sitting_survives_its_file(tmp_path):
+    sitting = Sitting([Answer("1", "q\u2028\u0085\n", "r", "a\r\n</script>", 0.5), Answer("2", "", "", "", 1.0)])
+    sitting.write(tmp_path / "s.jsonl")
+    assert Sitting.read(tmp_path / "s.jsonl") == sitting
+
+
+def test_sittings_are_paired_by_id():
+    before = Sitting([Answer("a", "qa", "ra", "x", 0.0), Answer("b", "qb", "rb", "y", 1.0)])
+    after = Sitting([Answer("b", "qb", "rb", "z", 0.5), Answer("a", "qa", "ra", "w", 1.0)])
+    rows = {row["id"]: row for row in pair_answers(before, after)}
+    assert (rows["a"]["before_points"], rows["a"]["after_points"]) == (0.0, 1.0)
+    assert (rows["b"]["before"], rows["b"]["after"]) == ("y", "z")
+
+
+def test_grader_is_a_choice():
+    assert isinstance(Exam(QUESTIONS).grader, Marker)
