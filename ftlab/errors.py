@@ -20,7 +20,7 @@ def choices_help(name: str, choices: Iterable[str]) -> str:
     """Return `did you mean r? (r, alpha, dropout)`: the nearest of the choices, if one is near, then all of them."""
     choices = list(choices)
     by_lowercase = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.6)
     if not near:  # `rank` for `r`, `epochs` for `max_epochs`: no edit distance sees these
         near = [c for c in by_lowercase if c.startswith(name.lower()) or name.lower().startswith(c)]
     listed = f"({', '.join(choices)})"

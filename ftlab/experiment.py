@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
@@ -19,11 +20,13 @@ from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
+from ftlab.errors import FtlabError
 from ftlab.exam.exam import Exam, pair_answers
 from ftlab.runs import Run
 from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
+from ftlab.training.checkpoint_io import SafeCheckpointIO
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.tuner import FineTuner
 
@@ -66,7 +69,9 @@ class Experiment:
         start = perf_counter()
         pl.seed_everything(self.tuner.seed or 0, workers=True, verbose=False)
         config = config or self.describe(trainer)
-        self.data.load(self.tuner.chat, "fit")  # faults in data or questions show before a folder or a model is made
+        # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
+        make_trainer(trainer, loggers=[], callbacks=[])
+        self.data.load(self.tuner.chat, "fit")
         if self.exam:
             self.exam.rows()
         run = Run.create(self.name, config)
@@ -189,10 +194,14 @@ def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl
     own = {
         "logger": [*loggers, *_as_list(options.get("logger"))],
         "callbacks": [*callbacks, *bar, *_as_list(options.get("callbacks"))],
+        "plugins": [SafeCheckpointIO(), *_as_list(options.get("plugins"))],
         "enable_checkpointing": False,  # KeepBest does it
         "use_distributed_sampler": False,  # the batch plan does it
     }
-    return pl.Trainer(**TRAINER_DEFAULTS | options | own)
+    try:
+        return pl.Trainer(**TRAINER_DEFAULTS | options | own)
+    except (MisconfigurationException, ValueError) as error:
+        raise FtlabError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
 
 def _as_list(value: Any) -> list[Any]:

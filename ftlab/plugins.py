@@ -13,7 +13,6 @@ import inspect
 import sys
 import traceback
 import types
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +45,7 @@ def load_plugins(files: Iterable[str | Path] = (), folder: str | Path = "plugins
             try:
                 _import_file(file)
             except FtlabError as error:
-                warnings.warn(f"plugin skipped: {error}", stacklevel=2)
+                print(f"ftlab: warning: plugin skipped: {error}", file=sys.stderr)
     for file in named:
         _import_file(file)
 
@@ -101,7 +100,8 @@ def _import_file(file: Path) -> None:
         namespace.__path__ = []  # a package, so that `import plugins.x` and class paths resolve
         sys.modules[NAMESPACE] = namespace
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

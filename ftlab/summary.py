@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from ftlab.exam.statistics import Score, format_p, paired_p_value
 
 
 def describe_data(data: ChatData) -> dict[str, Any]:
-    """Return chats, tokens and supervised tokens of each split, and the number of rows left out."""
+    """Return chats, tokens and supervised tokens of each split, rows left out, and a fingerprint of what is learnt.
+
+    The fingerprint is over token ids and masks, so it changes with the rows, the tokenizer, the template, `max_length`.
+    """
+    digest = hashlib.sha256()
+    for examples in data.examples.values():
+        for example in examples:
+            digest.update(example.ids.tobytes() + example.mask.tobytes())
     counts: dict[str, Any] = {
         split: {
             "chats": len(examples),
@@ -21,7 +29,7 @@ def describe_data(data: ChatData) -> dict[str, Any]:
         }
         for split, examples in data.examples.items()
     }
-    return {**counts, "dropped": len(data.dropped)}
+    return {**counts, "dropped": len(data.dropped), "fingerprint": digest.hexdigest()[:16]}
 
 
 def compare_sittings(before: Sitting, after: Sitting) -> dict[str, Any]:

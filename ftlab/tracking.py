@@ -1,4 +1,4 @@
-"""Tracking: the Weights & Biases run beside a run's folder: online with a login, offline without one, never in the way."""
+"""Tracking: the Weights & Biases run beside a run's folder, online with a login and offline without one."""
 
 from __future__ import annotations
 
@@ -94,9 +94,8 @@ def track_results(logger: Any, summary: dict[str, Any], answers: list[dict[str, 
     run = logger.experiment
     run.summary.update({key: value for key, value in summary.items() if value is not None})
     if answers:
-        columns = list(answers[0])
-        rows = [[row[column] for column in columns] for row in answers]
-        run.log({"exam/answers": wandb.Table(columns=columns, data=rows)})
+        rows = [list(row.values()) for row in answers]
+        run.log({"exam/answers": wandb.Table(columns=[*answers[0]], data=rows)})
     offline = run.settings.mode == "offline"
     place = {"mode": "offline", "folder": str(Path(run.dir).parent)} if offline else {"mode": "online", "url": run.url}
     run.finish()

@@ -1,4 +1,4 @@
-"""What tests share: the base model that the package carries, tiny random models, a folder of their own, no W&B login."""
+"""What tests share: the base model that the package carries, small random models, files of chats, no network."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import json
 import os
 from pathlib import Path
 
+# No test may reach a hub or a W&B account, nor a child process of one; both are read when the libraries are imported.
+os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
+
 import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-torch.set_num_threads(min(2, os.cpu_count() or 1))
-
-
-@pytest.fixture(autouse=True)
-def no_login(monkeypatch):
-    """No test may reach a W&B account or a hub."""
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,7 @@ from pathlib import Path
 
 FILES = {"train_100": 100, "train_1k": 1000, "validation": 200, "exam": 200}
 NAMES = "Mia Tom Anna Ben Lily Max Sara Leo Emma Noah Zoe Sam Ella Jack Nina Paul Ruby Finn".split()
-THINGS = (
-    "apples pencils shells books cards marbles stickers eggs cookies coins stamps beads".split()
-)
+THINGS = "apples pencils shells books cards marbles stickers eggs cookies coins stamps beads".split()
 GOODS = "pen book cap ticket kite cake toy lamp".split()
 REQUESTS = ("End with {{ans:x}}.", "Mark it as {{ans:x}}.", "Give {{ans:x}} at the end.")
 

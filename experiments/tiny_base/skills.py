@@ -5,9 +5,7 @@ import random
 from words import NAMES, SHORT_WORDS, THINGS
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+MONTHS = ("January February March April May June July August September October November December").split()
 OPPOSITES = [
     tuple(pair.split("-"))
     for pair in (
@@ -36,8 +34,7 @@ def count_letters(rng: random.Random) -> Turn:
 def copy(rng: random.Random) -> Turn:
     """Copy words and numbers without a change."""
     pieces = [
-        str(rng.randint(1, 250)) if rng.random() < 0.6 else rng.choice(THINGS + NAMES)
-        for _ in range(rng.randint(2, 6))
+        str(rng.randint(1, 250)) if rng.random() < 0.6 else rng.choice(THINGS + NAMES) for _ in range(rng.randint(2, 6))
     ]
     text = " ".join(pieces)
     return rng.choice(("Copy: {}", "Repeat this: {}", "Write again: {}")).format(text), text

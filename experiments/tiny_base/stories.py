@@ -78,9 +78,7 @@ DRAWS: dict[str, Draw] = {
     "double": _double,
     "half": _half,
 }
-WORDINGS: dict[str, list[str]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+WORDINGS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 # A kind comes up as often as it has wordings, and a little more where it has few.
 _WEIGHTS = [len(WORDINGS[kind]) + 1 for kind in DRAWS]
 

@@ -42,12 +42,12 @@ class SitExam(pl.Callback):
         if self.validations % self.exam.every == 0:
             score = self.sit(pl_module, f"step-{trainer.global_step}").score
             self.latest = (trainer.global_step, score.score)
-            self.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+            pl_module.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sit the exam with the tested model."""
         score = self.sit(pl_module, "test").score
-        self.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+        pl_module.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
 
     def sit(self, pl_module: Any, name: str) -> Sitting:
         """Sit the exam now and keep the answers under a name."""

@@ -44,7 +44,7 @@ def quiet() -> None:
     import lightning.pytorch  # noqa: F401 - sets its own level when imported
     from transformers.utils import logging as transformers_logging
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in ("lightning", "torch", "jsonargparse", "transformers"):
         warnings.filterwarnings("ignore", module=rf"{module}\b.*")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 from typing import Any
 
@@ -12,6 +11,8 @@ from ftlab.errors import FtlabError, choices_help
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
 from ftlab.plugins import registered
+
+QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
 KINDS: dict[str, type] = {"method": Method, "grader": Grader}
@@ -26,30 +27,37 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
         settings: all dotted keys that the command knows.
     """
     message = message.strip()
-    keys = re.findall(r'Parser key "([^"]+)"', message)
+    keys: list[str] = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
     nested = re.search(r"NestedArg\(key='([^']+)'", message)
     if unknown := re.search(r"class_path '([\w.]+)':\s+Option '([^']+)' is not accepted", message):
         return _unknown_setting(key, unknown[1].rpartition(".")[2], unknown[2], sources)
     if unknown := re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?(?:--)?([\w.]+)", message):
         return _unknown_key(unknown[1], sources, settings)
-    if unknown := re.search(r"(?:Expected a dot import path string|[Ii]mport path): ([\w.]+)", message):
-        if kind := KINDS.get(key.rpartition(".")[2]):
-            names = choices_help(unknown[1], registered(kind))
-            return FtlabError(f"{sources.place(key)}: no {kind.__name__.lower()} is called {unknown[1]}; {names}")
+    unknown = re.search(r"(?:Expected a dot import path string|[Ii]mport path): ([\w.]+)", message)
+    if unknown and (kind := KINDS.get(key.rpartition(".")[2])):
+        names = choices_help(unknown[1], registered(kind))
+        return FtlabError(f"{sources.place(key)}: no {kind.__name__.lower()} is called {unknown[1]}; {names}")
     if missing := re.search(r"arguments? (?:are|is) required: (\S+)", message):
         name = missing[1].split(".", 1)[-1]
         return FtlabError(f"{name}: not set; write it into the config or give --{name}")
-    if nested and keys and nested[1] not in key:
+    if nested and not key.endswith(nested[1]):
         key = f"{key}.{nested[1]}"
-    if wrong := re.search(r"Expected a (.+?)\.? Got value: (.*)", message):
-        return FtlabError(f"{sources.place(key)}: {wrong[2]!r} is not {_type_name(wrong[1])}")
+    wanted = re.findall(r"Expected an? (.+?)(?:\.? Got value: .*)?$", message, flags=re.MULTILINE)
+    given = re.search(
+        r"(?:Got value|Given value: NestedArg\(.*val=|Given value): ?(.*?)\)?$", message, flags=re.MULTILINE
+    )
+    if wanted and given:
+        types = [name for name in dict.fromkeys(map(_type_name, wanted)) if name != "null"]
+        return FtlabError(f"{sources.place(key)}: {given[1].strip(QUOTES)!r} is not {' or '.join(types)}")
     return FtlabError(f"{sources.place(key)}: {_last_reason(message)}" if key else _last_reason(message))
 
 
 def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> FtlabError:
     """Answer for a setting that a class of the registry, or a section's class, does not have."""
-    classes: dict[str, Any] = {name: cls for kind in KINDS.values() for name, cls in registered(kind).items()}
+    classes: dict[str, Any] = {}
+    for kind in KINDS.values():
+        classes |= registered(kind)
     names = [field.name for field in dataclasses.fields(classes[cls_name])] if cls_name in classes else []
     place = sources.place(f"{key}.{name}")
     help_ = choices_help(name, names) if names else "it has none; leave this out"
@@ -74,7 +82,7 @@ def _type_name(text: str) -> str:
     """Return a type as a person would say it."""
     if choices := re.search(r"Literal\[(.*)\]", text):
         return f"one of {choices[1]}"
-    names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+    names = {"NoneType": "null", "int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
     return names.get(text, f"of the type {text}")
 
@@ -82,5 +90,7 @@ def _type_name(text: str) -> str:
 def _last_reason(message: str) -> str:
     """Return the message's innermost line that is not about jsonargparse's own objects."""
     lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
-    useful = [line for line in lines if not re.match(r"(Given value|Subtypes|Errors|Expected a <class 'NoneType)", line)]
+    useful = [
+        line for line in lines if not re.match(r"(Given value|Subtypes|Errors|Expected a <class 'NoneType)", line)
+    ]
     return (useful or lines)[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
@@ -30,10 +30,10 @@ def add_settings(parser: ArgumentParser) -> None:
     parser.add_subclass_arguments(Method, "method", default=LoRA(), help="What is trained.")
     parser.add_class_arguments(ChatData, "data")
     parser.add_class_arguments(Optimizer, "optimizer")
-    parser.add_argument("--exam", type=Optional[Exam], default=None, help="The exam; without one the loss decides.")
+    parser.add_argument("--exam", type=Exam | None, default=None, help="The exam; without one the loss decides.")
     parser.add_argument(
         "--early_stopping",
-        type=Optional[EarlyStopping],
+        type=EarlyStopping | None,
         default=EarlyStopping(),
         help="When to give up waiting for a better checkpoint; null never does.",
     )

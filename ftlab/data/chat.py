@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Chat:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids without special tokens."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     @property
     def end_ids(self) -> list[int]:
@@ -93,14 +94,17 @@ class Chat:
     def _apply(self, chats: Sequence[Messages], **options: Any) -> tuple[list[str], list[list[Span]]]:
         """Render through transformers' own template engine; with it come the spans of `{% generation %}`."""
         try:
-            return render_jinja_template(
+            render: Any = render_jinja_template  # its annotations know neither the pair it returns nor these options
+            return render(
                 conversations=list(chats),
                 chat_template=self.tokenizer.chat_template,
                 **options,
                 **self.tokenizer.special_tokens_map,
             )
         except Exception as error:  # whatever a template raises is its verdict on the chat
-            raise FtlabError(f"the chat template refuses this chat ({error}); change the chat or the template") from error
+            raise FtlabError(
+                f"the chat template refuses this chat ({error}); change the chat or the template"
+            ) from error
 
     def _render_with_markers(self, chats: Sequence[Messages]) -> tuple[list[str], list[list[Span]]]:
         texts, spans = self._apply(chats, return_assistant_tokens_mask=True)
@@ -155,7 +159,7 @@ class Chat:
         ids: list[int] = []
         mask: list[bool] = []
         cuts = [0, *(cut for span in spans for cut in span), len(text)]
-        for i, (begin, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for i, (begin, end) in enumerate(pairwise(cuts)):
             piece = self.tokenizer(text[begin:end], add_special_tokens=False)["input_ids"]
             ids += piece
             mask += [i % 2 == 1] * len(piece)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ def supervised(example: Encoded) -> int:
 
 
 class PlanLoader:
-    """Yields this rank's batches of the current epoch; its state is how many it has delivered.
+    """Yields this rank's batches of the current epoch.
 
     Args:
         examples: the encoded data set.
@@ -56,6 +55,7 @@ class PlanLoader:
         pad_id: fills the right side.
         rank: whose batches.
         epoch: tells the epoch when an iteration starts.
+        skip: batches that the first iteration leaves out, because a resumed run has had them.
     """
 
     def __init__(
@@ -65,34 +65,27 @@ class PlanLoader:
         pad_id: int,
         rank: int = 0,
         epoch: Callable[[], int] = lambda: 0,
+        skip: int = 0,
     ) -> None:
         self.examples = examples
         self.plan = plan
         self.pad_id = pad_id
         self.rank = rank
         self.epoch = epoch
-        self._delivered = 0
-        self._skip = 0
+        self.skip = skip
+        self.delivered = 0  # batches of the epoch so far, skipped ones counted
 
     def __len__(self) -> int:
         """Return the number of batches of one rank in the current epoch."""
         return self.plan.rounds(self.epoch())
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Iterate over the epoch, from where a loaded state left off."""
-        skip, self._skip = self._skip, 0
-        self._delivered = 0
+        """Iterate over the epoch."""
+        skip, self.skip = self.skip, 0
+        self.delivered = 0
         for step in self.plan.epoch(self.epoch()):
             step_tokens = sum(supervised(self.examples[i]) for batches in step for batch in batches for i in batch)
             for batches in step:
-                self._delivered += 1
-                if self._delivered > skip:
+                self.delivered += 1
+                if self.delivered > skip:
                     yield collate([self.examples[i] for i in batches[self.rank]], self.pad_id, step_tokens)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return how many batches of the epoch were delivered."""
-        return {"delivered": self._delivered}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration begin after the batches that were delivered; a finished epoch begins anew."""
-        self._skip = state["delivered"] if state["delivered"] < len(self) else 0

@@ -52,10 +52,12 @@ class ChatData(pl.LightningDataModule):
         self.seed = seed
         self.dropped: list[str] = []  # one line for each chat left out: its place and why
         self.examples: dict[str, list[Encoded]] = {}
+        self._train_loader: PlanLoader | None = None
+        self._skip = 0  # batches of the epoch that a resumed run has had
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs; Lightning calls this before the model is loaded."""
-        self.load(self.trainer.lightning_module.chat, stage)  # type: ignore[union-attr]
+        self.load(self._trainer().lightning_module.chat, stage)
 
     def load(self, chat: Chat, stage: str) -> None:
         """Read and encode the files of a stage, once.
@@ -96,7 +98,9 @@ class ChatData(pl.LightningDataModule):
     def train_dataloader(self) -> PlanLoader:
         """Return the shuffled, length-grouped batches of the current epoch."""
         trainer = self._trainer()
-        return self._loader("train", shuffle=True, accumulate=trainer.accumulate_grad_batches)
+        self._train_loader = self._loader("train", shuffle=True, accumulate=trainer.accumulate_grad_batches)
+        self._train_loader.skip, self._skip = self._skip, 0
+        return self._train_loader
 
     def val_dataloader(self) -> PlanLoader | list[Any]:
         """Return the validation batches, longest first; an empty list where there is no validation data."""
@@ -105,6 +109,19 @@ class ChatData(pl.LightningDataModule):
     def test_dataloader(self) -> PlanLoader | list[Any]:
         """Return the same batches as validation."""
         return self.val_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the epoch has come, for a run that resumes in its middle.
+
+        Lightning's own states of loaders are lost where the number of steps is asked for before they are restored,
+        as the schedule does.
+        """
+        finished = self._train_loader is None or self._trainer().is_last_batch
+        return {"delivered": 0 if finished else self._train_loader.delivered}  # type: ignore[union-attr]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next epoch's iteration begin where the checkpoint's left off."""
+        self._skip = state_dict["delivered"]
 
     def _loader(self, split: str, shuffle: bool = False, accumulate: int = 1) -> PlanLoader:
         trainer = self._trainer()

@@ -77,7 +77,9 @@ class BatchPlan:
         """Return the examples of each step; the incomplete one comes last, as Lightning's accumulation needs."""
         size = self.batch_size * self.accumulate * self.world_size
         steps = [
-            pool[i : i + size].tolist() for pool in self._order(rng, size * POOL_STEPS) for i in range(0, len(pool), size)
+            pool[i : i + size].tolist()
+            for pool in self._order(rng, size * POOL_STEPS)
+            for i in range(0, len(pool), size)
         ]
         last = [steps.pop()] if len(steps[-1]) < size else []
         if self.shuffle:

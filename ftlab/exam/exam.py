@@ -65,7 +65,7 @@ def pair_answers(before: Sitting | None, after: Sitting | None) -> list[dict[str
     rows: dict[str, dict[str, Any]] = {}
     for when, sitting in (("before", before), ("after", after)):
         for answer in sitting.answers if sitting else ():
-            blank = {"before": None, "before_points": None, "after": None, "after_points": None}
+            blank: dict[str, Any] = {"before": None, "before_points": None, "after": None, "after_points": None}
             row = {"id": answer.id, "question": answer.question, "reference": answer.reference, **blank}
             row = rows.setdefault(answer.id, row)
             row[when], row[f"{when}_points"] = answer.answer, answer.points
@@ -102,7 +102,9 @@ class Exam:
                 raise FtlabError(f"{row.place}: the id {row.id!r} is also in {places[row.id]}; ids join two sittings")
             places[row.id] = row.place
             if row.reference is None:
-                raise FtlabError(f"{row.place}: the last turn is not the assistant's; an exam needs its reference answer")
+                raise FtlabError(
+                    f"{row.place}: the last turn is not the assistant's; an exam needs its reference answer"
+                )
         return rows
 
     def sit(self, model: Any, chat: Chat, title: str = "exam") -> Sitting:

@@ -31,7 +31,9 @@ def generate(
     with evaluation_mode(model), torch.inference_mode():
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
-            for i, ids in zip(indices, _answer(model, chat, [prompts[i] for i in indices], max_new_tokens), strict=True):
+            for i, ids in zip(
+                indices, _answer(model, chat, [prompts[i] for i in indices], max_new_tokens), strict=True
+            ):
                 answers[i] = chat.decode(ids)
             bar.update(len(indices))
     bar.close()

@@ -78,4 +78,5 @@ def _wilson(mean: float, n: int) -> tuple[float, float]:
     z = stats.norm.ppf(0.975)
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # at 0 and at 1 rounding may push the bound past the mean
+    return min(mean, max(0.0, float(centre - half))), max(mean, min(1.0, float(centre + half)))

@@ -1,4 +1,4 @@
-"""The method contract: what a PEFT method does to a model. It knows no devices, files of data, optimizers, Lightning."""
+"""The method contract: what a PEFT method does to a model. It knows no devices, data files, optimizers, Lightning."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Method(ABC):
         if is_peft(model):
             from peft import set_peft_model_state_dict
 
-            result = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+            result: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
             wrong = list(result.unexpected_keys)
         else:
             tensors = load_file(folder / TRAINABLE_FILE)
@@ -78,7 +78,7 @@ class Method(ABC):
             FtlabError: the method cannot be folded into the base's weights.
         """
         if is_peft(model) and hasattr(model.base_model, "merge_and_unload"):
-            return model.base_model.merge_and_unload(safe_merge=True)  # type: ignore[operator, union-attr]
+            return model.base_model.merge_and_unload(safe_merge=True)  # type: ignore[operator]
         raise FtlabError(f"method: {type(self).__name__} cannot be merged into its base; keep base and adapter apart")
 
 

@@ -34,7 +34,7 @@ class LoRA(Method):
         config = LoraConfig(
             task_type=TaskType.CAUSAL_LM,
             r=self.r,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # annotated int, used as a factor
             lora_dropout=self.dropout,
             target_modules=self.target_modules,
         )

@@ -29,7 +29,8 @@ class MuonAdamW(torch.optim.Optimizer):
         eps: float,
         weight_decay: float,
     ) -> None:
-        matrices, others = [], []
+        matrices: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
         for group in groups:
             for part, wanted in ((matrices, True), (others, False)):
                 params = [p for p in group["params"] if (p.ndim == 2 and id(p) not in embeddings) is wanted]
@@ -50,7 +51,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step both."""
         loss = None
         if closure is not None:

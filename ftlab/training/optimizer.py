@@ -55,8 +55,25 @@ class Optimizer:
             "weight_decay": self.weight_decay,
         }
         optimizer: torch.optim.Optimizer
-        optimizer = MuonAdamW(scaled, embeddings, **common) if self.name == "muon" else torch.optim.AdamW(scaled, **common)
+        optimizer = (
+            MuonAdamW(scaled, embeddings, **common) if self.name == "muon" else torch.optim.AdamW(scaled, **common)
+        )
         return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))
+
+    def override(self, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
+        """Let these settings win over the ones that a resumed checkpoint brought along; its moments stay.
+
+        Args:
+            optimizer: as `build` made it and a checkpoint changed it.
+            schedule: likewise.
+        """
+        rate = schedule.lr_lambdas[0](schedule.last_epoch)
+        for i, group in enumerate(optimizer.param_groups):
+            schedule.base_lrs[i] = group["initial_lr"] = self.lr * group.get("lr_scale", 1.0)
+            group["lr"] = group["initial_lr"] * rate
+            group["weight_decay"] = self.weight_decay
+            if "betas" in group:
+                group["betas"], group["eps"] = self.betas, self.eps
 
     def rate_at(self, step: int, total_steps: int) -> float:
         """Return the learning rate of a step (counted from 0) as a share of the peak."""

@@ -56,7 +56,11 @@ class FineTuner(pl.LightningModule):
         if self.seed is not None:
             torch.manual_seed(self.seed)  # new weights are the same whatever was drawn before
         model = self.base.load_model(**self.method.load_kwargs())
-        self.model = self.method.apply(model)
+        try:
+            self.model = self.method.apply(model)
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise FtlabError(f"method: {type(self.method).__name__} does not fit this model: {reason}") from error
         self.model.train()
 
     def save(self, folder: Path) -> None:
@@ -145,6 +149,12 @@ class FineTuner(pl.LightningModule):
         limit = self.optimizer.gradient_clip or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model).values(), limit)
         self.log("train/gradient_norm", norm)
+
+    def on_train_start(self) -> None:
+        """Resume with this run's settings: the new command line wins over the old one."""
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        schedule: Any = self.lr_schedulers()
+        self.optimizer.override(optimizer, schedule)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained; the base can be loaded again."""

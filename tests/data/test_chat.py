@@ -77,7 +77,20 @@ def test_prefixes_find_what_the_markers_mark(chat, unmarked, name):
 
 def test_prefixes_find_what_the_markers_mark_in_random_chats(chat, unmarked):
     rng = random.Random(0)
-    pieces = ["", " ", "\n", "a", "12", "Hi there", "<|im_end|>", "<|im_start|>assistant\n", "é", "👍", "{{ans:3}}", "\n\n"]
+    pieces = [
+        "",
+        " ",
+        "\n",
+        "a",
+        "12",
+        "Hi there",
+        "<|im_end|>",
+        "<|im_start|>assistant\n",
+        "é",
+        "👍",
+        "{{ans:3}}",
+        "\n\n",
+    ]
     chats = [
         turns(
             *("".join(rng.choices(pieces, k=rng.randrange(5))) for _ in range(2 * rng.randrange(1, 5))),

@@ -1,0 +1,306 @@
+"""The whole way once: the quickstart's own config, shortened, in a process of its own, and all that is done with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ftlab import Run
+from ftlab.cli.main import main
+from tests.conftest import ROOT
+
+SHORT = """\
+--trainer.max_epochs=2 --trainer.limit_train_batches=6 --trainer.log_every_n_steps=1
+--trainer.enable_progress_bar=false --exam.limit=24 --exam.max_new_tokens=32
+""".split()
+QUICKSTART = ["fit", "--config", "configs/quickstart.yaml", *SHORT]
+
+
+def ftlab(folder, *args, **options):
+    command = [sys.executable, "-m", "ftlab", *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory):
+    """A folder that looks like a clone, so that runs do not land in the real one."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("configs", "experiments", "plugins"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(workplace):
+    """The quickstart, shortened."""
+    result = ftlab(workplace, *QUICKSTART)
+    assert result.returncode == 0, result.stderr[-3000:]
+    [folder] = (workplace / "runs/quickstart").iterdir()
+    return Run(folder), result
+
+
+@pytest.fixture
+def in_workplace(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def losses(run, key="train/loss"):
+    return {int(row["step"]): row[key] for row in run.metrics() if key in row}
+
+
+def test_the_terminal_tells_the_summary(finished):
+    run, result = finished
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line}
+    summary = run.summary
+    after = summary["exam"]["after"]
+    assert f"->  after {after['score']:.0f} ({after['low']:.0f} to {after['high']:.0f}) of 100" in lines["exam"]
+    assert "24 questions, one grader, p " in lines["exam"]
+    assert f"step {summary['best']['step']}, by exam/score" in lines["best"]
+    assert f"{summary['parameters']['trainable']:,} of {summary['parameters']['total']:,}" in lines["trainable"]
+    assert "upload with: wandb sync" in lines["W&B"]
+    assert "Traceback" not in result.stderr
+
+
+def test_the_folder_holds_the_run(finished):
+    run, _ = finished
+    names = {path.name for path in run.folder.iterdir()}
+    expected = {"config.yaml", "metrics.csv", "exam", "best", "last", "report.html", "summary.json", "wandb"}
+    assert expected <= names
+    assert {path.stem for path in (run.folder / "exam").iterdir()} == {"before", "after", "step-6", "step-12"}
+    metrics = {key for row in run.metrics() for key in row}
+    assert metrics >= {
+        "train/loss", "validation/loss", "validation/perplexity", "lr/trainable", "train/gradient_norm",
+        "train/tokens_per_second", "memory/peak_bytes", "exam/score", "exam/low", "exam/high",
+    }  # fmt: skip
+    assert losses(run, "validation/loss").keys() == {6, 12}
+    assert losses(run).keys() == set(range(1, 13))
+
+
+def test_the_summary_has_its_documented_keys(finished):
+    summary = finished[0].summary
+    assert summary["seconds"]["fit"] > summary["seconds"]["train"] > 0
+    assert summary["tokens_per_second"] > 0
+    assert summary["memory"]["peak_bytes"] > 1e8
+    assert summary["data"]["train"]["chats"] == 1000
+    assert summary["best"]["step"] in (6, 12)
+    for when in ("before", "after"):
+        assert summary["exam"][when]["low"] <= summary["exam"][when]["score"] <= summary["exam"][when]["high"]
+
+
+def test_the_best_is_the_best_and_its_exam_can_be_taken_again(finished):
+    """The exam at the end, with reloaded weights, gives the answers of the sitting at the best step."""
+    run, _ = finished
+    best = run.summary["best"]
+    scores = losses(run, "exam/score")
+    assert best["value"] == pytest.approx(max(scores.values()))
+    assert run.sitting("after") == run.sitting(f"step-{best['step']}")
+
+
+def test_the_best_is_a_plain_peft_folder(finished, chat):
+    from peft import PeftModel
+
+    from ftlab import Base
+    from ftlab.exam.generation import generate
+
+    run, _ = finished
+    model = PeftModel.from_pretrained(Base("ftlab/tiny").load_model(), run.best)
+    after = run.sitting("after").answers[:8]
+    prompts = [chat.prompt([{"role": "user", "content": answer.question}]) for answer in after]
+    assert generate(model, chat, prompts, 32, 8) == [answer.answer for answer in after]
+
+
+def test_the_checkpoint_is_small_and_plain(finished):
+    run, _ = finished
+    checkpoint = torch.load(run.last, weights_only=True)
+    assert all("lora" in name for name in checkpoint["state_dict"])
+    assert run.last.stat().st_size < 3 * run.summary["adapter_bytes"]
+    assert [path.name for path in run.last.parent.iterdir()] == ["last.ckpt"]
+
+
+def wandb_records(file):
+    """Read W&B's offline file: protobuf records in LevelDB's log format after a header of seven bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    content, block, position, parts = file.read_bytes(), 32 * 1024, 7, b""
+    while position + 7 <= len(content):
+        if block - position % block < 7:  # too little left for a record: the block is filled with zeros
+            position += block - position % block
+            continue
+        length, kind = int.from_bytes(content[position + 4 : position + 6], "little"), content[position + 6]
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def test_wandb_holds_config_metrics_and_answers(finished):
+    """Read back from the offline file, as `wandb sync` would send it."""
+    run, _ = finished
+    [file] = (run.folder / "wandb").glob("offline-run-*/*.wandb")
+    config, history, summary = {}, set(), {}
+    for record in wandb_records(file):
+        for update in [*record.run.config.update, *record.config.update]:
+            config[update.key] = json.loads(update.value_json)
+        history |= {item.key or ".".join(item.nested_key) for item in record.history.item}
+        summary |= {u.key or ".".join(u.nested_key): json.loads(u.value_json) for u in record.summary.update}
+    assert config["method"]["init_args"]["r"] == 8
+    assert config["model"]["base"] == "ftlab/tiny"
+    assert {"train/loss", "validation/loss", "exam/score"} <= history
+    assert any(key.startswith("exam/answers") for key in history)
+    assert summary["parameters"] == run.summary["parameters"]
+    assert summary["data"]["fingerprint"] == run.summary["data"]["fingerprint"]
+    [table] = (file.parent / "files/media/table/exam").glob("answers*.json")
+    assert len(json.loads(table.read_text())["data"]) == 24
+
+
+def test_its_config_reproduces_it(finished, in_workplace):
+    run, _ = finished
+    assert main(["fit", "--config", str(run.config_file), "--wandb.mode", "off", "--name", "again"]) == 0
+    [folder] = Path("runs/again").iterdir()
+    again = Run(folder)
+    assert again.config | {"name": "", "wandb": {}} == run.config | {"name": "", "wandb": {}}
+    assert losses(again) == losses(run)
+    assert losses(again, "validation/loss") == losses(run, "validation/loss")
+    assert again.sitting("after") == run.sitting("after")
+
+
+def test_test_and_validate_measure_the_best(finished, in_workplace, capsys):
+    run, _ = finished
+    for args in (["test", str(run.folder)], ["test", "--config", str(run.config_file), "--name", "quickstart"]):
+        assert main([*args, "--trainer.enable_progress_bar", "false"]) == 0
+        figures = json.loads((run.folder / "test.json").read_text())
+        assert figures["exam/score"] == pytest.approx(run.summary["exam"]["after"]["score"])
+        assert figures["test/loss"] == pytest.approx(run.summary["best"]["validation_loss"], rel=1e-5)
+    assert main(["validate", str(run.folder), "--trainer.enable_progress_bar", "false"]) == 0
+    figures = json.loads((run.folder / "validate.json").read_text())
+    assert figures["validation/loss"] == pytest.approx(run.summary["best"]["validation_loss"], rel=1e-5)
+
+
+def test_predict_writes_answers(finished, in_workplace):
+    run, _ = finished
+    questions = Path("experiments/lesson/exam.jsonl").read_text().splitlines()[:5]
+    Path("prompts.jsonl").write_text("\n".join(questions) + "\n")
+    assert main(["predict", str(run.folder), "--prompts", "prompts.jsonl", "--output", "out/answers.jsonl"]) == 0
+    rows = [json.loads(line) for line in Path("out/answers.jsonl").read_text().splitlines()]
+    after = {answer.id: answer.answer for answer in run.sitting("after").answers}
+    assert {row["id"]: row["answer"] for row in rows} == {row["id"]: after[row["id"]] for row in rows}
+    assert [row["messages"] for row in rows] == [json.loads(line)["messages"] for line in questions]
+
+
+def test_merge_gives_a_plain_model_of_equal_logits(finished, in_workplace, capsys, chat):
+    run, _ = finished
+    assert main(["merge", str(run.folder), "--output", "merged"]) == 0
+    shown = capsys.readouterr().out
+    difference = float(shown.rsplit(" ", 1)[1])
+    assert 0 <= difference <= 1e-3
+    code = (
+        "import sys; sys.modules['peft'] = None\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "model, tok = AutoModelForCausalLM.from_pretrained('merged'), AutoTokenizer.from_pretrained('merged')\n"
+        "print(len(model.state_dict()), hash(tok.chat_template) is not None)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert main(["merge", str(run.folder), "--output", "merged"]) == 2
+    assert "merged exists" in capsys.readouterr().err
+    from ftlab import Base
+
+    assert Base("merged").load_chat().tokenizer.chat_template == chat.tokenizer.chat_template
+
+
+def test_chat_answers_and_remembers(finished, workplace):
+    run, _ = finished
+    question = run.sitting("after").answers[0]
+    talk = ftlab(workplace, "chat", str(run.folder), input=f"{question.question}\n/new\nHello!\n/quit\n")
+    assert talk.returncode == 0, talk.stderr
+    assert question.answer.splitlines()[0] in talk.stdout
+
+
+def test_a_plugin_method_runs_by_its_name(in_workplace):
+    args = ["--method", "IA3", "--trainer.max_steps", "2", "--wandb.mode", "off", "--name", "plugin", "--exam", "null"]
+    config = Path("plugin.yaml")
+    config.write_text("data: {train: experiments/lesson/train_100.jsonl}\ntrainer: {enable_progress_bar: false}\n")
+    assert main(["fit", "--config", str(config), *args]) == 0
+    run = Run.newest("plugin", "best")
+    assert run.summary["method"] == "IA3"
+    assert run.summary["best"]["by"] == "newest"
+    assert run.config["method"]["class_path"] == "plugins.ia3.IA3"
+
+
+def test_two_runs_at_once_get_two_folders(tmp_path):
+    runs = {Run.create("x", {}, tmp_path).folder for _ in range(5)}
+    assert len(runs) == 5
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch):
+    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: losses are bit for bit those of a run left alone."""
+    monkeypatch.chdir(workplace)
+    args = [
+        *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=4", "--data.batch_size=8",
+        "--trainer.max_epochs=2", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1",
+        "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2",
+    ]  # fmt: skip
+    assert main([*args, "--name", "whole"]) == 0
+    process = subprocess.Popen([sys.executable, "-m", "ftlab", *args, "--name", "killed"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        checkpoints = list(Path("runs/killed").glob("*/last/last.ckpt"))
+        if checkpoints and torch.load(checkpoints[0], weights_only=True)["global_step"] >= 14:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = Run.newest("killed", "last/last.ckpt")
+    step = torch.load(killed.last, weights_only=True)["global_step"]
+    assert not killed.summary
+    assert main([*args, "--name", "killed", "--ckpt_path", "last"]) == 0
+    resumed, whole = Run.newest("killed", "summary.json"), Run.newest("whole", "best")
+    assert resumed.summary["resumed_from"] == str(killed.last)
+    own = {s: loss for s, loss in losses(resumed).items() if s > step}
+    assert own
+    assert own == {s: loss for s, loss in losses(whole).items() if s > step}
+    assert losses(resumed, "validation/loss") == losses(whole, "validation/loss")
+    assert resumed.summary["best"] == whole.summary["best"]
+
+
+def test_a_resumed_run_takes_the_new_settings(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    args = [
+        *QUICKSTART[:3], "--name", "longer", "--wandb.mode=off", "--exam=null", "--trainer.limit_train_batches=3",
+        "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2", "--trainer.log_every_n_steps=1",
+    ]  # fmt: skip
+    assert main([*args, "--trainer.max_epochs", "1"]) == 0
+    assert main([*args, "--trainer.max_epochs", "2", "--optimizer.lr", "1e-4", "--ckpt_path", "last"]) == 0
+    run = Run.newest("longer", "summary.json")
+    assert (run.summary["steps"], run.config["optimizer"]["lr"]) == (6, 1e-4)
+    rates = losses(run, "lr/trainable")
+    assert rates.keys() == set(range(1, 7))
+    assert max(rate for step, rate in rates.items() if step > 3) <= 1e-4 < rates[3]
+
+
+def test_every_config_is_parsed():
+    from ftlab.cli.lightning import FtlabCLI
+
+    class Parsed(FtlabCLI):
+        def instantiate_classes(self):
+            pass
+
+        def _run_subcommand(self, subcommand):
+            pass
+
+    files = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("experiments/**/*.yaml")])
+    assert len(files) == 2
+    for file in files:
+        assert Parsed("fit", ["--config", str(file)]).config.fit.name == yaml.safe_load(file.read_text())["name"]
+        assert len(file.read_text().splitlines()) < 40
