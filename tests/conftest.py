@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # No test may reach a hub or a W&B account, nor a child process of one; both are read when the libraries are imported.
@@ -13,6 +15,13 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
+
+#: What makes the quickstart short enough for a test.
+SHORT = """\
+--trainer.max_epochs=2 --trainer.limit_train_batches=6 --trainer.log_every_n_steps=1
+--trainer.enable_progress_bar=false --exam.limit=24 --exam.max_new_tokens=32
+""".split()
+QUICKSTART = ["fit", "--config", "configs/quickstart.yaml", *SHORT]
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +67,28 @@ def small_model(chat):
         return AutoModelForCausalLM.from_config(config)
 
     return make
+
+
+def ftlab(folder, *args, **options):
+    command = [sys.executable, "-m", "ftlab", *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory):
+    """A folder that looks like a clone, so that runs do not land in the real one."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("configs", "experiments", "plugins"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(workplace):
+    """The quickstart, shortened."""
+    result = ftlab(workplace, *QUICKSTART)
+    assert result.returncode == 0, result.stderr[-3000:]
+    [folder] = (workplace / "runs/quickstart").iterdir()
+    from ftlab import Run
+
+    return Run(folder), result

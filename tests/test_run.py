@@ -14,36 +14,7 @@ import yaml
 
 from ftlab import Run
 from ftlab.cli.main import main
-from tests.conftest import ROOT
-
-SHORT = """\
---trainer.max_epochs=2 --trainer.limit_train_batches=6 --trainer.log_every_n_steps=1
---trainer.enable_progress_bar=false --exam.limit=24 --exam.max_new_tokens=32
-""".split()
-QUICKSTART = ["fit", "--config", "configs/quickstart.yaml", *SHORT]
-
-
-def ftlab(folder, *args, **options):
-    command = [sys.executable, "-m", "ftlab", *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **options)
-
-
-@pytest.fixture(scope="session")
-def workplace(tmp_path_factory):
-    """A folder that looks like a clone, so that runs do not land in the real one."""
-    folder = tmp_path_factory.mktemp("workplace")
-    for name in ("configs", "experiments", "plugins"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def finished(workplace):
-    """The quickstart, shortened."""
-    result = ftlab(workplace, *QUICKSTART)
-    assert result.returncode == 0, result.stderr[-3000:]
-    [folder] = (workplace / "runs/quickstart").iterdir()
-    return Run(folder), result
+from tests.conftest import QUICKSTART, ROOT, ftlab
 
 
 @pytest.fixture
@@ -244,7 +215,7 @@ def test_two_runs_at_once_get_two_folders(tmp_path):
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch):
-    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: losses are bit for bit those of a run left alone."""
+    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's."""
     monkeypatch.chdir(workplace)
     args = [
         *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=4", "--data.batch_size=8",
@@ -300,7 +271,7 @@ def test_every_config_is_parsed():
             pass
 
     files = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("experiments/**/*.yaml")])
-    assert len(files) == 2
+    assert len(files) == 3
     for file in files:
         assert Parsed("fit", ["--config", str(file)]).config.fit.name == yaml.safe_load(file.read_text())["name"]
         assert len(file.read_text().splitlines()) < 40

@@ -56,21 +56,24 @@ def problem(rng: random.Random) -> Turn:
     return ask(rng, question, steps)
 
 
-KINDS = {drill: 0.14, series: 0.14, single: 0.06, problem: 0.58, skill: 0.08}
+KINDS = {drill: 0.14, series: 0.14, single: 0.06, problem: 0.58}
+SKILLS = 0.08
 
 
-def turn(rng: random.Random) -> Turn:
-    """A question and its answer, of any kind."""
-    return rng.choices(list(KINDS), list(KINDS.values()))[0](rng)
+def turn(rng: random.Random, skills: float) -> Turn:
+    """A question and its answer: a small skill with the given share, else arithmetic or a word problem."""
+    rest = (1 - skills) / (1 - SKILLS)
+    weights = [rest * share for share in KINDS.values()]
+    return rng.choices([*KINDS, skill], [*weights, skills])[0](rng)
 
 
-def chat(rng: random.Random) -> list[Message]:
+def chat(rng: random.Random, skills: float) -> list[Message]:
     """A chat: mostly one question, sometimes more, now and then under a system prompt."""
     messages: list[Message] = []
     if rng.random() < 0.05:
         messages.append({"role": "system", "content": rng.choice(SYSTEMS)})
     for _ in range(rng.choices((1, 2, 3), (0.9, 0.07, 0.03))[0]):
-        question, answer = turn(rng)
+        question, answer = turn(rng, skills)
         messages.append({"role": "user", "content": question})
         messages.append({"role": "assistant", "content": answer})
     return messages
@@ -81,10 +84,10 @@ def key(messages: list[Message]) -> str:
     return "\n".join(m["content"] for m in messages if m["role"] == "user")
 
 
-def distinct_chats(rng: random.Random, taken: set[str]) -> Iterator[list[Message]]:
+def distinct_chats(rng: random.Random, taken: set[str], skills: float) -> Iterator[list[Message]]:
     """Chats without end whose questions are not taken; small talk repeats by its nature."""
     while True:
-        messages = chat(rng)
+        messages = chat(rng, skills)
         if key(messages) not in taken:
             yield messages
 
@@ -95,9 +98,9 @@ def questions(path: Path) -> set[str]:
         return {key(json.loads(line)["messages"]) for line in lines}
 
 
-def write(rows: int, seed: int, output: Path, avoid: Path | None) -> None:
+def write(rows: int, seed: int, output: Path, avoid: Path | None, skills: float) -> None:
     """Write the chats of one seed, leaving out the questions of the file to avoid."""
-    chats = distinct_chats(random.Random(seed), questions(avoid) if avoid else set())
+    chats = distinct_chats(random.Random(seed), questions(avoid) if avoid else set(), skills)
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", encoding="utf-8") as file:
         for _ in range(rows):
@@ -111,8 +114,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of all random choices")
     parser.add_argument("--output", type=Path, required=True, help="the JSONL file to write")
     parser.add_argument("--avoid", type=Path, help="a file whose questions must not occur again")
+    parser.add_argument("--skills", type=float, default=SKILLS, help="share of small skills, such as spelling")
     options = parser.parse_args()
-    write(options.rows, options.seed, options.output, options.avoid)
+    write(options.rows, options.seed, options.output, options.avoid, options.skills)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Bad input: exit code 2, one line that says where, what and what instead, no traceback, and before a model loads."""
 
-import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +41,7 @@ def fault(capsys, *args):
     captured = capsys.readouterr()
     assert captured.err.startswith("ftlab: error: ")
     assert captured.err.count("\n") == 1
-    assert not os.path.exists("runs")
+    assert not Path("runs").exists()
     return captured.err.removeprefix("ftlab: error: ").strip()
 
 

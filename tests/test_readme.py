@@ -1,0 +1,61 @@
+"""Every command and every example of the README runs."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+import yaml
+
+from ftlab.cli.main import main
+from tests.conftest import ROOT, SHORT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip() for language, block in BLOCKS if language == "bash" for line in block.splitlines()
+]
+
+
+def test_the_readme_has_the_commands_that_are_run_here():
+    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python"]
+    assert len(COMMANDS) == 9
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
+def test_make_targets_exist(command):
+    subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("ftlab")])
+def test_commands_run(command, finished, workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr("builtins.input", lambda prompt: "/quit")
+    args = [str(finished[0].folder) if arg == "RUN" else arg for arg in shlex.split(command)[1:]]
+    args = [f"{arg}-of-the-readme" if arg == "merged" else arg for arg in args]
+    if args[0] == "fit":
+        args += [*SHORT, "--trainer.max_epochs=3", "--exam=null", "--wandb.mode=off"]
+    assert main(args) == 0
+
+
+def test_the_yaml_fits_own_data(workplace, monkeypatch, tmp_path):
+    [text] = [block for language, block in BLOCKS if language == "yaml"]
+    assert yaml.safe_load(text)["name"] == "mine"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text(text)
+    for name in ("train", "validation", "exam"):
+        rows = (ROOT / f"experiments/lesson/{'train_100' if name == 'train' else name}.jsonl").read_text()
+        (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in rows.splitlines()[:20]))
+    small = ["--model.base=ftlab/tiny", "--exam.max_new_tokens=8", "--trainer.max_epochs=1", "--wandb.mode=off"]
+    assert main(["fit", "--config", "x.yaml", *small]) == 0
+
+
+def test_the_python_example_runs(workplace, monkeypatch, capsys):
+    [code] = [block for language, block in BLOCKS if language == "python"]
+    assert len([line for line in code.splitlines() if line]) <= 10
+    monkeypatch.chdir(workplace)
+    code = code.replace("max_epochs=2", "max_epochs=1, limit_train_batches=4, enable_progress_bar=False")
+    exec(compile(code.replace("max_new_tokens=48", "max_new_tokens=48, limit=8"), "README.md", "exec"), {})
+    score, report = capsys.readouterr().out.strip().splitlines()[-1].split()
+    assert 0 <= float(score) <= 100
+    assert (workplace / report).is_file()
