@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 import ftlab
 from ftlab.callbacks.keep_best import KeepBest, StopEarly
@@ -22,6 +24,7 @@ from ftlab.config import describe
 from ftlab.data.module import ChatData
 from ftlab.errors import FtlabError
 from ftlab.exam.exam import Exam, pair_answers
+from ftlab.report.page import write_report
 from ftlab.runs import Run
 from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
@@ -29,6 +32,9 @@ from ftlab.training.base import Base
 from ftlab.training.checkpoint_io import SafeCheckpointIO
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.tuner import FineTuner
+
+#: Tells the processes of further devices where the run's folder is.
+FOLDER_VARIABLE = "FTLAB_RUN_FOLDER"
 
 #: Trainer settings that differ from Lightning's own defaults.
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -74,18 +80,14 @@ class Experiment:
         self.data.load(self.tuner.chat, "fit")
         if self.exam:
             self.exam.rows()
-        run = Run.create(self.name, config)
-        tell(f"run        {run.folder}")
-        if resume:
-            _carry_over(Run(resume.parent.parent), run)
-            tell(f"resumed    {resume}")
+        run = self._run(config, resume)
 
         sit = SitExam(self.exam, run.sitting_file, tell) if self.exam else None
         keep = KeepBest(run.best, run.last, sit)
         stop = StopEarly(keep, self.early_stopping.patience) if self.early_stopping else None
         meter = Meter()
         tags = [type(self.tuner.method).__name__, self.tuner.base.base]
-        tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags)
+        tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags) if not _rank() else None
         lightning = make_trainer(
             trainer,
             loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
@@ -123,7 +125,22 @@ class Experiment:
             "tokens_per_second": meter.tokens_per_second(lightning),
             "memory": {"peak_bytes": peak_bytes()},
         }
-        self._finish(run, summary, tracker)
+        if lightning.is_global_zero:
+            self._finish(run, summary, tracker)
+        return run
+
+    def _run(self, config: dict[str, Any], resume: Path | None) -> Run:
+        """Make the run's folder; the processes that Lightning starts for further devices join it."""
+        if _rank():
+            if FOLDER_VARIABLE not in os.environ:
+                raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
+            return Run(os.environ[FOLDER_VARIABLE])
+        run = Run.create(self.name, config)
+        os.environ[FOLDER_VARIABLE] = str(run.folder)
+        tell(f"run        {run.folder}")
+        if resume:
+            _carry_over(Run(resume.parent.parent), run)
+            tell(f"resumed    {resume}")
         return run
 
     def describe(self, trainer: dict[str, Any]) -> dict[str, Any]:
@@ -157,8 +174,6 @@ class Experiment:
                 tracker, summary, pair_answers(run.sitting("before"), run.sitting("after"))
             )
         run.write_summary(summary)
-        from ftlab.report.page import write_report
-
         write_report(run)
         for line in closing_lines(summary, run.folder):
             tell(line)
@@ -202,6 +217,11 @@ def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl
         return pl.Trainer(**TRAINER_DEFAULTS | options | own)
     except (MisconfigurationException, ValueError) as error:
         raise FtlabError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def _rank() -> int:
+    """Return which of the run's processes this is; known before the Trainer is made."""
+    return getattr(rank_zero_only, "rank", None) or 0
 
 
 def _as_list(value: Any) -> list[Any]:

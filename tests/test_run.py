@@ -209,6 +209,15 @@ def test_a_plugin_method_runs_by_its_name(in_workplace):
     assert run.config["method"]["class_path"] == "plugins.ia3.IA3"
 
 
+def test_a_later_config_wins_over_an_earlier_one(in_workplace):
+    Path("base.yaml").write_text(
+        "name: two-files\ndata: {train: experiments/lesson/train_100.jsonl}\noptimizer: {lr: 1.0}\n"
+    )
+    Path("more.yaml").write_text("optimizer: {lr: 0.5}\ntrainer: {max_steps: 1, enable_progress_bar: false}\n")
+    assert main(["fit", "--config", "base.yaml", "--config", "more.yaml", "--wandb.mode=off"]) == 0
+    assert Run.newest("two-files", "best").config["optimizer"]["lr"] == 0.5
+
+
 def test_two_runs_at_once_get_two_folders(tmp_path):
     runs = {Run.create("x", {}, tmp_path).folder for _ in range(5)}
     assert len(runs) == 5
@@ -258,6 +267,21 @@ def test_a_resumed_run_takes_the_new_settings(workplace, monkeypatch):
     rates = losses(run, "lr/trainable")
     assert rates.keys() == set(range(1, 7))
     assert max(rate for step, rate in rates.items() if step > 3) <= 1e-4 < rates[3]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(workplace):
+    """One batch of 16 on one device, or 8 on each of two: equal losses, one folder, one report."""
+    few = [*QUICKSTART, "--trainer.limit_train_batches=4", "--exam.limit=8", "--wandb.mode=off"]
+    two = ["--data.batch_size=8", "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
+    for name, more in (("one", []), ("two", two)):
+        result = ftlab(workplace, *few, f"--name={name}", *more)
+        assert result.returncode == 0, result.stderr[-3000:]
+    runs = {name: [Run(folder) for folder in (workplace / "runs" / name).iterdir()] for name in ("one", "two")}
+    [one], [two] = runs["one"], runs["two"]
+    for key in ("train/loss", "validation/loss", "train/gradient_norm"):
+        assert losses(two, key) == pytest.approx(losses(one, key), rel=1e-5)
+    assert two.sitting("after") == one.sitting("after")
 
 
 def test_every_config_is_parsed():

@@ -55,7 +55,7 @@ class SitExam(pl.Callback):
         sitting = self.exam.sit(pl_module.model, pl_module.chat, title=f"exam {name}")
         if pl_module.trainer.is_global_zero:
             sitting.write(self.file(name))
-            self.tell(f"exam       {name}: {sitting.score} of 100")
+        self.tell(f"exam       {name}: {sitting.score} of 100")
         self.seconds += perf_counter() - start
         return sitting
 

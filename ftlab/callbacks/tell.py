@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
+from tqdm import tqdm
 
 from ftlab.data.loader import supervised
 
@@ -17,8 +19,6 @@ class Tell(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Print what the run trains, and on what."""
-        if not trainer.is_global_zero:
-            return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         free, total = pl_module.parameter_counts()
         method = type(pl_module.method).__name__
@@ -33,8 +33,7 @@ class Tell(pl.Callback):
             tell(f"dropped    and {more} more, listed in the run's folder")
 
 
+@rank_zero_only
 def tell(line: str) -> None:
-    """Print a line without tearing a progress bar."""
-    from tqdm import tqdm
-
+    """Print a line without tearing a progress bar; of several processes the first one speaks."""
     tqdm.write(line)

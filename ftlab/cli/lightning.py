@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,5 +148,4 @@ def run_lightning(command: str, args: Sequence[str]) -> None:
     if command != "fit" and args and not args[0].startswith("-"):
         run = Run.open(args[0])
         args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[1:]]
-    sys.argv = [sys.argv[0]]  # LightningCLI warns when it is given args beside a command line
     FtlabCLI(command, args)

@@ -1,0 +1,83 @@
+"""What is kept as the best, and when a run stops, in real runs with an exam whose scores are given."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from ftlab import ChatData, EarlyStopping, Exam, FineTuner, LoRA, Optimizer, WandB, fit
+from ftlab.exam.exam import Answer, Sitting
+from tests.conftest import ROOT
+
+LESSON = ROOT / "experiments/lesson"
+
+
+@dataclass
+class GivenScores(Exam):
+    """An exam of ten questions that gives what it is told, sitting by sitting."""
+
+    scores: list[int] = field(default_factory=list)
+
+    def sit(self, model, chat, title="exam"):
+        right = self.scores.pop(0) if self.scores else 0
+        return Sitting([Answer(str(i), "q", "r", "a", float(i < right)) for i in range(10)])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def start(scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None):
+        exam = GivenScores(str(LESSON / "exam.jsonl"), every=every, scores=[0, *scores]) if scores is not None else None
+        validation_file = str(LESSON / "train_100.jsonl") if validation else None
+        return fit(
+            FineTuner("ftlab/tiny", LoRA(r=2), Optimizer(lr=lr, schedule="constant", warmup=0), seed=1),
+            ChatData(train=str(LESSON / "train_1k.jsonl"), validation=validation_file, batch_size=4),
+            exam=exam,
+            early_stopping=EarlyStopping(patience) if patience else None,
+            wandb=WandB("off"),
+            max_epochs=epochs or len(scores),
+            limit_train_batches=2,
+            limit_val_batches=1,
+            enable_progress_bar=False,
+        ).summary
+
+    return start
+
+
+def test_the_highest_score_wins_whatever_the_loss(run):
+    best = run([3, 7, 5])["best"]
+    assert (best["step"], best["epoch"], best["by"], best["value"]) == (4, 2, "exam/score", 70.0)
+
+
+def test_a_tie_goes_to_the_lower_validation_loss(run):
+    falling = run([5, 5, 5])["best"]
+    assert falling["step"] == 6
+    rising = run([5, 5, 5], lr=3.0)["best"]
+    assert rising["step"] < 6
+    assert rising["validation_loss"] > falling["validation_loss"]
+
+
+def test_without_an_exam_the_lowest_validation_loss_wins(run):
+    best = run(epochs=3)["best"]
+    assert (best["step"], best["by"]) == (6, "validation/loss")
+    assert best["value"] == best["validation_loss"]
+
+
+def test_without_anything_to_compare_the_newest_is_kept(run):
+    assert run(epochs=2, validation=False)["best"]["by"] == "newest"
+
+
+def test_an_exam_sat_at_every_second_validation_decides_there_only(run):
+    best = run([4, 6], every=2, epochs=4)["best"]
+    assert (best["step"], best["value"]) == (8, 60.0)
+
+
+def test_an_exam_before_and_after_only_leaves_it_to_the_loss(run):
+    summary = run([9], every=0, epochs=2)
+    assert summary["best"]["by"] == "validation/loss"
+    assert summary["exam"]["after"]["score"] == 90.0
+
+
+def test_a_run_stops_when_its_best_is_not_beaten(run):
+    summary = run([6, 5, 5, 5, 5, 5], patience=2)
+    assert (summary["epochs"], summary["stopped_early"], summary["best"]["step"]) == (3, True, 2)
