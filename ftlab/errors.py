@@ -16,6 +16,33 @@ class FtlabError(Exception):
     """
 
 
+class SettingError(FtlabError):
+    """A setting of the right type with a value that makes no sense; the command line adds where it was written.
+
+    Args:
+        key: dotted, as in the YAML.
+        reason: what is wrong; what to do.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+def require(condition: bool, key: str, value: object, wanted: str) -> None:
+    """Raise a SettingError unless the condition holds.
+
+    Args:
+        condition: what must be true.
+        key: dotted, as in the YAML.
+        value: what was given.
+        wanted: ends the sentence "... is not ...".
+    """
+    if not condition:
+        raise SettingError(key, f"{value!r} is not {wanted}")
+
+
 def choices_help(name: str, choices: Iterable[str]) -> str:
     """Return `did you mean r? (r, alpha, dropout)`: the nearest of the choices, if one is near, then all of them."""
     choices = list(choices)

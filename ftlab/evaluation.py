@@ -9,10 +9,12 @@ from typing import Any
 from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import tell
 from ftlab.data.rows import read_rows
+from ftlab.errors import require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import generate
-from ftlab.experiment import Experiment, make_trainer
+from ftlab.experiment import Experiment
 from ftlab.runs import Run
+from ftlab.training.trainer import make_trainer
 
 
 def load_best(experiment: Experiment, run: Run) -> None:
@@ -30,11 +32,20 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
         stage: `validate` or `test`.
         trainer: arguments of Lightning's Trainer.
     """
-    sit = [SitExam(experiment.exam, run.sitting_file, tell)] if experiment.exam and stage == "test" else []
-    lightning = make_trainer(trainer, loggers=[], callbacks=[*sit])
+    if stage == "validate":
+        require(
+            experiment.data.validation is not None, "data.validation", None, "a file of chats to measure the loss on"
+        )
     load_best(experiment, run)
-    results = getattr(lightning, stage)(experiment.tuner, datamodule=experiment.data, verbose=False)
-    figures = {key: float(value) for part in results for key, value in part.items()}
+    tuner = experiment.tuner
+    lightning = make_trainer(trainer, loggers=[], callbacks=[])
+    figures: dict[str, float] = {}
+    if experiment.data.validation is not None:
+        [figures] = getattr(lightning, stage)(tuner, datamodule=experiment.data, verbose=False)
+    if stage == "test" and experiment.exam is not None:
+        tuner.model.to(lightning.strategy.root_device)
+        score = SitExam(experiment.exam, run.sitting_file, tell).sit(tuner, "test").score
+        figures |= {"exam/score": score.score, "exam/low": score.low, "exam/high": score.high}
     for key, value in figures.items():
         tell(f"{key:24} {value:.4f}")
     (run.folder / f"{stage}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -55,7 +66,7 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
     load_best(experiment, run)
     tuner = experiment.tuner
     tuner.model.to(make_trainer(trainer, loggers=[], callbacks=[]).strategy.root_device)
-    limits = experiment.exam or Exam(questions=prompts)
+    limits = experiment.exam or Exam(questions=prompts)  # its defaults for length and batches
     asked = [tuner.chat.prompt(row.prompt) for row in rows]
     answers = generate(tuner.model, tuner.chat, asked, limits.max_new_tokens, limits.batch_size)
     output.parent.mkdir(parents=True, exist_ok=True)

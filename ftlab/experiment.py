@@ -10,8 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -22,27 +20,22 @@ from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
-from ftlab.errors import FtlabError
-from ftlab.exam.exam import Exam, pair_answers
+from ftlab.errors import FtlabError, require
+from ftlab.exam.exam import Exam
 from ftlab.report.page import write_report
 from ftlab.runs import Run
 from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
-from ftlab.training.checkpoint_io import SafeCheckpointIO
 from ftlab.training.optimizer import Optimizer
+from ftlab.training.trainer import TRAINER_DEFAULTS, make_trainer
 from ftlab.training.tuner import FineTuner
+
+#: Arguments of the Trainer that are live objects in Python, which no YAML can hold.
+LIVE_OBJECTS = ("callbacks", "logger", "plugins", "profiler", "strategy")
 
 #: Tells the processes of further devices where the run's folder is.
 FOLDER_VARIABLE = "FTLAB_RUN_FOLDER"
-
-#: Trainer settings that differ from Lightning's own defaults.
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 3,
-    "log_every_n_steps": 10,
-    "num_sanity_val_steps": 0,  # the exam before training already shows that evaluation works
-    "enable_model_summary": False,
-}
 
 
 @dataclass
@@ -51,6 +44,10 @@ class EarlyStopping:
 
     patience: int = 3
     """Validations in a row without a new best after which training stops."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        require(self.patience >= 1, "early_stopping.patience", self.patience, "1 or more")
 
 
 @dataclass
@@ -75,6 +72,8 @@ class Experiment:
         start = perf_counter()
         pl.seed_everything(self.tuner.seed or 0, workers=True, verbose=False)
         config = config or self.describe(trainer)
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and FOLDER_VARIABLE not in os.environ:
+            raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
         # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
         make_trainer(trainer, loggers=[], callbacks=[])
         self.data.load(self.tuner.chat, "fit")
@@ -93,9 +92,16 @@ class Experiment:
             loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
             callbacks=[callback for callback in (sit, keep, stop, meter, Tell()) if callback],
         )
-        lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
+        try:
+            lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
+        except SystemExit:
+            if not lightning.interrupted:
+                raise
+            raise KeyboardInterrupt from None  # which Lightning turns into an exit with code 1
         fit_seconds = perf_counter() - start
 
+        if not lightning.is_global_zero:
+            return run
         self.tuner.model.to(lightning.strategy.root_device)
         self.tuner.method.load(self.tuner.model, run.best)
         if sit:
@@ -125,18 +131,17 @@ class Experiment:
             "tokens_per_second": meter.tokens_per_second(lightning),
             "memory": {"peak_bytes": peak_bytes()},
         }
-        if lightning.is_global_zero:
-            self._finish(run, summary, tracker)
+        self._finish(run, summary, tracker)
         return run
 
     def _run(self, config: dict[str, Any], resume: Path | None) -> Run:
         """Make the run's folder; the processes that Lightning starts for further devices join it."""
         if _rank():
-            if FOLDER_VARIABLE not in os.environ:
-                raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
             return Run(os.environ[FOLDER_VARIABLE])
         run = Run.create(self.name, config)
         os.environ[FOLDER_VARIABLE] = str(run.folder)
+        if self.data.dropped:
+            (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
         tell(f"run        {run.folder}")
         if resume:
             _carry_over(Run(resume.parent.parent), run)
@@ -155,7 +160,7 @@ class Experiment:
             "exam": describe(self.exam, known=Exam),
             "early_stopping": describe(self.early_stopping, known=EarlyStopping),
             "wandb": describe(self.wandb or WandB(), known=WandB),
-            "trainer": describe(TRAINER_DEFAULTS | trainer),
+            "trainer": describe({k: v for k, v in (TRAINER_DEFAULTS | trainer).items() if k not in LIVE_OBJECTS}),
         }
 
     def _exam_result(self, run: Run) -> dict[str, Any] | None:
@@ -166,13 +171,9 @@ class Experiment:
 
     def _finish(self, run: Run, summary: dict[str, Any], tracker: Any) -> None:
         """Write what remains of the run, and print it."""
-        if self.data.dropped:
-            (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
         summary["wandb"] = {"mode": "off"}
         if tracker:
-            summary["wandb"] = track_results(
-                tracker, summary, pair_answers(run.sitting("before"), run.sitting("after"))
-            )
+            summary["wandb"] = track_results(tracker, summary, run.sittings())
         run.write_summary(summary)
         write_report(run)
         for line in closing_lines(summary, run.folder):
@@ -203,32 +204,9 @@ def fit(
     return Experiment(tuner, data, exam, early_stopping, wandb, name).fit(trainer)
 
 
-def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Return Lightning's Trainer with ftlab's defaults, loggers and callbacks beside the user's own."""
-    bar = [TQDMProgressBar()] if options.get("enable_progress_bar") is not False else []
-    own = {
-        "logger": [*loggers, *_as_list(options.get("logger"))],
-        "callbacks": [*callbacks, *bar, *_as_list(options.get("callbacks"))],
-        "plugins": [SafeCheckpointIO(), *_as_list(options.get("plugins"))],
-        "enable_checkpointing": False,  # KeepBest does it
-        "use_distributed_sampler": False,  # the batch plan does it
-    }
-    try:
-        return pl.Trainer(**TRAINER_DEFAULTS | options | own)
-    except (MisconfigurationException, ValueError) as error:
-        raise FtlabError(f"trainer: {str(error).strip().splitlines()[0]}") from error
-
-
 def _rank() -> int:
     """Return which of the run's processes this is; known before the Trainer is made."""
     return getattr(rank_zero_only, "rank", None) or 0
-
-
-def _as_list(value: Any) -> list[Any]:
-    """Return what the Trainer takes as one object, a list, or (for loggers) a truth value."""
-    if isinstance(value, list):
-        return value
-    return [] if value is None or isinstance(value, bool) else [value]
 
 
 def _carry_over(old: Run, new: Run) -> None:

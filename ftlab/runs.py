@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import ftlab
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Sitting
 
 
@@ -36,6 +36,8 @@ class Run:
             config: the resolved settings.
             root: where all runs are kept.
         """
+        parts = Path(name).parts
+        require(bool(parts) and ".." not in parts and not Path(name).is_absolute(), "name", name, "a name for a folder")
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
             run = cls(Path(root) / name / f"{stamp}{suffix}")
@@ -129,6 +131,11 @@ class Run:
     def sitting_file(self, name: str) -> Path:
         """Return the file of a sitting of the exam: `before`, `after`, or `step-<n>`."""
         return self.folder / "exam" / f"{name}.jsonl"
+
+    def sittings(self) -> dict[str, Sitting]:
+        """Return all sittings by name, in the order in which they were sat."""
+        files = sorted(self.sitting_file("x").parent.glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
+        return {file.stem: Sitting.read(file) for file in files}
 
     def sitting(self, name: str) -> Sitting | None:
         """Return a sitting of the exam, None where it was not sat."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import netrc
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
+
+from ftlab.exam.exam import Answer, Sitting
 
 #: Seconds to wait for W&B's server before the run goes on offline.
 TIMEOUT = 20
@@ -18,7 +20,7 @@ TIMEOUT = 20
 class WandB:
     """Weights & Biases."""
 
-    mode: Literal["auto", "online", "offline", "off"] = "auto"
+    mode: Literal["auto", "online", "offline", "off"] | bool = "auto"
     """`auto` is online where this machine is logged in, else offline (upload later with `wandb sync`)."""
     project: str = "ftlab"
     """Project that the run appears in."""
@@ -61,8 +63,10 @@ class WandB:
         return WandbLogger(experiment=run, save_dir=str(folder))
 
     def _mode(self) -> Literal["online", "offline", "off"]:
-        if self.mode != "auto":
-            return self.mode
+        if self.mode is False:  # what YAML makes of a bare `off`
+            return "off"
+        if self.mode not in ("auto", True):
+            return self.mode  # type: ignore[return-value]
         asked = os.environ.get("WANDB_MODE", "")
         if asked in ("disabled", "offline", "online"):
             return "off" if asked == "disabled" else asked  # type: ignore[return-value]
@@ -81,21 +85,22 @@ def logged_in() -> bool:
         return False
 
 
-def track_results(logger: Any, summary: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
+def track_results(logger: Any, summary: dict[str, Any], sittings: dict[str, Sitting]) -> dict[str, Any]:
     """Log a run's outcome and its answers, finish the W&B run, and return where it can be found.
 
     Args:
         logger: what `WandB.start` returned.
         summary: the run's outcome; becomes the W&B run's summary under the same names.
-        answers: one row a question, with the answers of both sittings; becomes the table `exam/answers`.
+        sittings: all sittings of the exam by name; they become the table `exam/answers`, one row an answer.
     """
     import wandb
 
     run = logger.experiment
     run.summary.update({key: value for key, value in summary.items() if value is not None})
-    if answers:
-        rows = [list(row.values()) for row in answers]
-        run.log({"exam/answers": wandb.Table(columns=[*answers[0]], data=rows)})
+    rows = [[name, *astuple(answer)] for name, sitting in sittings.items() for answer in sitting.answers]
+    if rows:
+        columns = ["sitting", *(column.name for column in fields(Answer))]
+        run.log({"exam/answers": wandb.Table(columns=[*columns], data=rows)})
     offline = run.settings.mode == "offline"
     place = {"mode": "offline", "folder": str(Path(run.dir).parent)} if offline else {"mode": "online", "url": run.url}
     run.finish()

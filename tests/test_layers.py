@@ -12,9 +12,9 @@ LAYERS = [
     {"ftlab"},
     {"errors"},
     {"plugins", "config"},
-    {"data", "methods", "tracking"},
+    {"data", "methods"},
     {"exam"},  # of the data it knows rows and chat
-    {"training"},
+    {"training", "tracking"},
     {"callbacks"},
     {"runs", "summary"},
     {"report", "export"},

@@ -45,7 +45,7 @@ def test_the_folder_holds_the_run(finished):
     names = {path.name for path in run.folder.iterdir()}
     expected = {"config.yaml", "metrics.csv", "exam", "best", "last", "report.html", "summary.json", "wandb"}
     assert expected <= names
-    assert {path.stem for path in (run.folder / "exam").iterdir()} == {"before", "after", "step-6", "step-12"}
+    assert {path.stem for path in (run.folder / "exam").iterdir()} >= {"before", "after", "step-6", "step-12"}
     metrics = {key for row in run.metrics() for key in row}
     assert metrics >= {
         "train/loss", "validation/loss", "validation/perplexity", "lr/trainable", "train/gradient_norm",
@@ -132,7 +132,7 @@ def test_wandb_holds_config_metrics_and_answers(finished):
     assert summary["parameters"] == run.summary["parameters"]
     assert summary["data"]["fingerprint"] == run.summary["data"]["fingerprint"]
     [table] = (file.parent / "files/media/table/exam").glob("answers*.json")
-    assert len(json.loads(table.read_text())["data"]) == 24
+    assert len(json.loads(table.read_text())["data"]) == 4 * 24  # before, two validations, after
 
 
 def test_its_config_reproduces_it(finished, in_workplace):
@@ -198,6 +198,41 @@ def test_chat_answers_and_remembers(finished, workplace):
     assert question.answer.splitlines()[0] in talk.stdout
 
 
+def test_an_exam_without_validation_data_decides(in_workplace):
+    assert main([*QUICKSTART, "--data.validation=null", "--wandb.mode=off", "--name=unvalidated"]) == 0
+    run = Run.newest("unvalidated", "summary.json")
+    assert run.summary["best"]["by"] == "exam/score"
+    assert losses(run, "exam/score").keys() == {6, 12}
+    assert main(["test", str(run.folder)]) == 0
+    figures = json.loads((run.folder / "test.json").read_text())
+    assert figures["exam/score"] == pytest.approx(run.summary["exam"]["after"]["score"])
+    assert main(["validate", str(run.folder)]) == 2
+
+
+def test_a_run_with_a_named_plugin_can_be_opened_again(in_workplace, tmp_path, capsys):
+    text = (ROOT / "plugins/ia3.py").read_text().replace("class IA3", "class Scales")
+    (tmp_path / "scales.py").write_text(text)
+    args = ["--config", "configs/quickstart.yaml", "--method", "Scales", "--trainer.max_steps", "1", "--exam", "null"]
+    more = ["--wandb.mode", "off", "--name", "named", "--plugins", str(tmp_path / "scales.py")]
+    assert main(["fit", *args, *more]) == 0
+    run = Run.newest("named", "best")
+    for command in (["validate", str(run.folder)], ["merge", str(run.folder), "--output", str(tmp_path / "merged")]):
+        result = ftlab(Path.cwd(), *command)
+        assert result.returncode == 0, result.stderr
+
+
+def test_ctrl_c_is_told_from_a_fault(workplace):
+    command = [sys.executable, "-m", "ftlab", *QUICKSTART, "--exam=null", "--name=stopped", "--trainer.max_epochs=50"]
+    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list((workplace / "runs/stopped").glob("*/last/last.ckpt")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "ftlab: interrupted; ftlab fit ... --ckpt_path last goes on" in said
+
+
 def test_a_plugin_method_runs_by_its_name(in_workplace):
     args = ["--method", "IA3", "--trainer.max_steps", "2", "--wandb.mode", "off", "--name", "plugin", "--exam", "null"]
     config = Path("plugin.yaml")
@@ -223,11 +258,18 @@ def test_two_runs_at_once_get_two_folders(tmp_path):
     assert len(runs) == 5
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch):
-    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's."""
-    monkeypatch.chdir(workplace)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch, tmp_path, accumulate):
+    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's.
+
+    With accumulation one validation of two falls between accumulated batches, where no checkpoint can be taken.
+    """
+    for name in ("configs", "experiments"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
     args = [
-        *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=4", "--data.batch_size=8",
+        *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=3", "--data.batch_size=8",
+        f"--trainer.accumulate_grad_batches={accumulate}",
         "--trainer.max_epochs=2", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1",
         "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2",
     ]  # fmt: skip
@@ -236,7 +278,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         checkpoints = list(Path("runs/killed").glob("*/last/last.ckpt"))
-        if checkpoints and torch.load(checkpoints[0], weights_only=True)["global_step"] >= 14:
+        if checkpoints and torch.load(checkpoints[0], weights_only=True)["global_step"] > 10 // accumulate:
             break
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
@@ -282,6 +324,22 @@ def test_two_processes_learn_what_one_does(workplace):
     for key in ("train/loss", "validation/loss", "train/gradient_norm"):
         assert losses(two, key) == pytest.approx(losses(one, key), rel=1e-5)
     assert two.sitting("after") == one.sitting("after")
+
+
+def test_a_step_that_a_limit_cuts_short_counts_its_own_tokens(workplace, monkeypatch):
+    """Six batches accumulated by four are steps of four and of two; both losses are per token of their own step."""
+    monkeypatch.chdir(workplace)
+    args = [
+        *QUICKSTART[:3], "--exam=null", "--wandb.mode=off", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1",
+        "--trainer.enable_progress_bar=false", "--data.batch_size=4", "--optimizer.lr=1e-9", "--data.validation=null",
+    ]  # fmt: skip
+    cut = ["--trainer.accumulate_grad_batches=4", "--trainer.limit_train_batches=6", "--name=cut"]
+    whole = ["--trainer.accumulate_grad_batches=4", "--trainer.limit_train_batches=8", "--name=uncut"]
+    assert main([*args, *cut]) == 0
+    assert main([*args, *whole]) == 0
+    short, full = losses(Run.newest("cut", "best")), losses(Run.newest("uncut", "best"))
+    assert short[1] == full[1]
+    assert short[2] == pytest.approx(full[2], rel=0.3)  # half of the tokens, not half of the loss
 
 
 def test_every_config_is_parsed():

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from ftlab.callbacks.sit_exam import SitExam
+from ftlab.callbacks.sit_exam import SitExam, has_validation
 
 
 class KeepBest(pl.Callback):
@@ -37,13 +37,18 @@ class KeepBest(pl.Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._compare(trainer, pl_module)
-        if not trainer.is_last_batch:  # else on_train_epoch_end writes it, with the epoch counted as finished
+        # At the end of an epoch on_train_epoch_end writes it, with the epoch counted as finished; between accumulated
+        # batches there is nothing to resume from, as their gradients are not in a checkpoint.
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if not trainer.is_last_batch and batches % trainer.accumulate_grad_batches == 0:
             trainer.save_checkpoint(self.last, weights_only=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep a checkpoint; without validation the newest weights are the best."""
-        if self.kept.get("by") in (None, "newest") and not self._metrics(trainer):
-            self._keep(trainer, pl_module, "newest", None)
+        """Keep a checkpoint; without validation data the comparison is made here."""
+        if not has_validation(trainer):
+            self._compare(trainer, pl_module)
+            if self.exam is None:
+                self._keep(trainer, pl_module, "newest", None)
         trainer.save_checkpoint(self.last, weights_only=False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,6 +59,8 @@ class KeepBest(pl.Callback):
         """Go on from there."""
         self.rank, self.kept = state_dict["rank"], state_dict["kept"]
         self.checks_since = state_dict["checks_since"]
+        if not self.best.is_dir():  # resumed from a checkpoint whose best did not come along
+            self.rank, self.checks_since = None, 0
 
     def _metrics(self, trainer: pl.Trainer) -> dict[str, float]:
         """Return this validation's exam score and loss; an exam sat at an earlier one does not count."""
@@ -89,11 +96,15 @@ class KeepBest(pl.Callback):
             "validation_loss": validation_loss,
         }
         if trainer.is_global_zero:
-            fresh = self.best.with_name("best.new")  # a kill while writing must not cost the old best
+            # A kill while writing must not cost the old best: it makes way only when the new one is complete.
+            fresh, old = self.best.with_name("best.new"), self.best.with_name("best.old")
             shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
             pl_module.save(fresh)
-            shutil.rmtree(self.best, ignore_errors=True)
+            if self.best.is_dir():
+                self.best.rename(old)
             fresh.rename(self.best)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 class StopEarly(pl.Callback):
@@ -111,5 +122,13 @@ class StopEarly(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ask the trainer to stop."""
+        self._check(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Without validation data, ask here."""
+        if not has_validation(trainer):
+            self._check(trainer)
+
+    def _check(self, trainer: pl.Trainer) -> None:
         if self.best.checks_since >= self.patience:
             self.stopped = trainer.should_stop = True

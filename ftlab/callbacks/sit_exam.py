@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
 
 from ftlab.exam.exam import Exam, Sitting
 
@@ -36,28 +37,32 @@ class SitExam(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sit the exam where it is due, and log its score."""
-        if trainer.sanity_checking or not self.exam.every or trainer.state.fn != "fit":
-            return
-        self.validations += 1
-        if self.validations % self.exam.every == 0:
-            score = self.sit(pl_module, f"step-{trainer.global_step}").score
-            self.latest = (trainer.global_step, score.score)
-            pl_module.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._check(trainer, pl_module)
 
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sit the exam with the tested model."""
-        score = self.sit(pl_module, "test").score
-        pl_module.log_dict({"exam/score": score.score, "exam/low": score.low, "exam/high": score.high})
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Without validation data the end of an epoch takes the validation's place."""
+        if not has_validation(trainer):
+            self._check(trainer, pl_module)
 
     def sit(self, pl_module: Any, name: str) -> Sitting:
         """Sit the exam now and keep the answers under a name."""
         start = perf_counter()
         sitting = self.exam.sit(pl_module.model, pl_module.chat, title=f"exam {name}")
-        if pl_module.trainer.is_global_zero:
-            sitting.write(self.file(name))
+        rank_zero_only(sitting.write)(self.file(name))
         self.tell(f"exam       {name}: {sitting.score} of 100")
         self.seconds += perf_counter() - start
         return sitting
+
+    def _check(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.exam.every:
+            return
+        self.validations += 1
+        if self.validations % self.exam.every == 0:
+            score = self.sit(pl_module, f"step-{trainer.global_step}").score
+            self.latest = (trainer.global_step, score.score)
+            scores = {"exam/score": score.score, "exam/low": score.low, "exam/high": score.high}
+            pl_module.log_dict({**scores, "step": float(trainer.global_step)})
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
@@ -66,3 +71,8 @@ class SitExam(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.validations = state_dict["validations"]
+
+
+def has_validation(trainer: pl.Trainer) -> bool:
+    """Return whether this run validates while it trains."""
+    return sum(trainer.num_val_batches) > 0

@@ -9,13 +9,21 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ftlab.cli.sources import Sources
 from ftlab.errors import FtlabError, choices_help
 from ftlab.plugins import load_plugins, origin, registered
 
 COMMANDS = ("fit", "validate", "test", "predict", "methods", "merge", "chat")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose faults are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the fault."""
+        raise FtlabError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def run_command(command: str, args: Sequence[str]) -> None:
@@ -26,7 +34,8 @@ def run_command(command: str, args: Sequence[str]) -> None:
     """
     if command not in COMMANDS:
         raise FtlabError(f"{command}: not a command; {choices_help(command, COMMANDS)}")
-    load_plugins(Sources(args).values("plugins"))
+    is_run = bool(args) and (Path(args[0]) / "config.yaml").is_file()
+    load_plugins(Sources([*(["--config", f"{args[0]}/config.yaml"] if is_run else []), *args]).values("plugins"))
     if command == "methods":
         show_methods(args)
         return
@@ -54,9 +63,9 @@ def quiet() -> None:
 
 def show_methods(args: Sequence[str]) -> None:
     """Print all methods, or the settings of one."""
-    parser = argparse.ArgumentParser("ftlab methods", description="List the methods, or the settings of one.")
+    parser = Parser("ftlab methods", description="List the methods, or the settings of one.")
     parser.add_argument("name", nargs="?", help="a method")
-    parser.add_argument("--plugins", action="append", default=[], help="a Python file with methods of your own")
+    parser.add_argument("--plugins", nargs="+", default=[], help="a Python file with methods of your own")
     name = parser.parse_args(args).name
 
     from ftlab.methods import Method
@@ -73,9 +82,9 @@ def show_methods(args: Sequence[str]) -> None:
 
 def use_run(command: str, args: Sequence[str]) -> None:
     """Merge a run, or talk to it."""
-    parser = argparse.ArgumentParser(f"ftlab {command}")
+    parser = Parser(f"ftlab {command}")
     parser.add_argument("run", help="a folder runs/<name>/<stamp>")
-    parser.add_argument("--plugins", action="append", default=[], help="a Python file with methods of your own")
+    parser.add_argument("--plugins", nargs="+", default=[], help="a Python file with methods of your own")
     if command == "merge":
         parser.add_argument("--output", required=True, type=Path, help="folder to make for the merged model")
     else:
@@ -90,10 +99,13 @@ def use_run(command: str, args: Sequence[str]) -> None:
 
     run = Run.open(options.run)
     experiment = open_experiment(run)
-    load_best(experiment, run)
     tuner = experiment.tuner
+    dtype = tuner.base.dtype
     if command == "merge":
-        difference = merge(tuner, options.output)
+        tuner.base.dtype = "float32"  # where the equality is proved
+    load_best(experiment, run)
+    if command == "merge":
+        difference = merge(tuner, options.output, dtype)
         print(f"merged     {options.output}   largest difference of a logit on 8 prompts: {difference:.1e}")
     else:
         talk(tuner.model, tuner.chat, options.max_new_tokens)

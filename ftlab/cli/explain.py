@@ -27,6 +27,8 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
         settings: all dotted keys that the command knows.
     """
     message = message.strip()
+    if refused := re.search(r"^  - ([a-z_]+(?:\.[a-z_]+)+): (.+ is not .+)$", message, flags=re.MULTILINE):
+        return FtlabError(f"{sources.place(refused[1])}: {refused[2]}")
     keys: list[str] = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
     nested = re.search(r"NestedArg\(key='([^']+)'", message)

@@ -15,10 +15,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from ftlab.cli.explain import explain
 from ftlab.cli.settings import add_settings, build_experiment
 from ftlab.cli.sources import Sources
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, SettingError
 from ftlab.evaluation import evaluate, predict
-from ftlab.experiment import TRAINER_DEFAULTS
 from ftlab.runs import Run
+from ftlab.training.trainer import TRAINER_DEFAULTS
 
 #: One seed by default, so that two runs of one config are the same run.
 DEFAULT_SEED = 7
@@ -45,13 +45,16 @@ class FtlabCLI(LightningCLI):
     def __init__(self, command: str, args: Sequence[str]) -> None:
         self.command = command
         self.sources = Sources(args)
-        super().__init__(
-            args=[command, *args],
-            seed_everything_default=DEFAULT_SEED,
-            auto_configure_optimizers=False,
-            save_config_callback=None,
-            parser_kwargs={**STRICT, command: STRICT},
-        )
+        try:
+            super().__init__(
+                args=[command, *args],
+                seed_everything_default=DEFAULT_SEED,
+                auto_configure_optimizers=False,
+                save_config_callback=None,
+                parser_kwargs={**STRICT, command: STRICT},
+            )
+        except SettingError as error:
+            raise FtlabError(f"{self.sources.place(error.key)}: {error.reason}") from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Return the typed command alone (building the parsers of all four takes seconds), and what it sets itself."""
@@ -97,7 +100,10 @@ class FtlabCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make the objects of the sections; the experiment makes the Trainer, once the run has a folder."""
-        self.settings = self.parser.instantiate_classes(self.config)[self.command]
+        try:
+            self.settings = self.parser.instantiate_classes(self.config)[self.command]
+        except ValueError as error:  # a section that may be null: the parser has wrapped what its class refused
+            raise explain(str(error), self.sources, []) from error
         self.experiment = build_experiment(self.settings)
         self.trainer_options = dict(self.settings.trainer)
 
@@ -106,6 +112,7 @@ class FtlabCLI(LightningCLI):
 
     def _fit(self) -> None:
         config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
+        config["plugins"] = [str(Path(file).resolve()) for file in config["plugins"]]
         del config["ckpt_path"]  # where a run began is in its summary; its config alone reproduces it
         resume = find_checkpoint(self.settings.ckpt_path, self.settings.name) if self.settings.ckpt_path else None
         self.experiment.fit(self.trainer_options, config, resume)
@@ -145,7 +152,9 @@ def find_checkpoint(path: str, name: str) -> Path:
 
 def run_lightning(command: str, args: Sequence[str]) -> None:
     """Run fit, validate, test or predict; a run's folder as the first argument stands for its config and weights."""
-    if command != "fit" and args and not args[0].startswith("-"):
+    if command != "fit" and not args:
+        raise FtlabError(f"{command}: of which run? ftlab {command} runs/<name>/<stamp>")
+    if command != "fit" and not args[0].startswith("-"):
         run = Run.open(args[0])
         args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[1:]]
     FtlabCLI(command, args)

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run_command(args[0], args[1:])
     except KeyboardInterrupt:
-        print("ftlab: interrupted", file=sys.stderr)
+        print("ftlab: interrupted; ftlab fit ... --ckpt_path last goes on from the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
     except FtlabError as error:
         if debug:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from ftlab.cli.explain import explain
+from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
 from ftlab.exam.exam import Exam
 from ftlab.experiment import EarlyStopping, Experiment
@@ -24,7 +27,7 @@ def add_settings(parser: ArgumentParser) -> None:
     """Add every section but the Trainer's."""
     parser.add_argument("--name", type=str, default="run", help="Folder below runs/ that the run's folder is made in.")
     parser.add_argument(
-        "--plugins", type=list[str], default=[], help="Python files with methods or graders of your own."
+        "--plugins", type=str, nargs="+", default=[], help="Python files with methods or graders of your own."
     )
     parser.add_class_arguments(Base, "model")
     parser.add_subclass_arguments(Method, "method", default=LoRA(), help="What is trained.")
@@ -54,4 +57,7 @@ def open_experiment(run: Run) -> Experiment:
     add_settings(parser)
     parser.add_argument("--seed_everything", type=int)
     settings = {key: value for key, value in run.config.items() if key != "trainer"}
-    return build_experiment(parser.instantiate_classes(parser.parse_object(settings)))
+    try:
+        return build_experiment(parser.instantiate_classes(parser.parse_object(settings)))
+    except ArgumentError as error:
+        raise explain(str(error), Sources(["--config", str(run.config_file)]), []) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from ftlab.errors import FtlabError
 
 #: Levels of the YAML that users need not think of.
 HIDDEN = ("init_args",)
+
+#: Sections that hold settings and are nothing by themselves.
+SECTIONS = ("model", "data", "optimizer", "wandb", "trainer")
 
 
 class Sources:
@@ -30,7 +34,7 @@ class Sources:
 
     def values(self, key: str) -> list[str]:
         """Return a top-level setting's texts, a list's items one by one, from options and files."""
-        found = option_values(self.args, f"--{key}")
+        found = option_values(self.args, f"--{key}", f"--{key}+", several=True)
         for node in self.files.values():
             value = _child(node, key)
             items = value.value if isinstance(value, yaml.SequenceNode) else [value] if value is not None else []
@@ -55,15 +59,16 @@ class Sources:
         return shown
 
 
-def option_values(args: Sequence[str], *names: str) -> list[str]:
-    """Return the values of an option, given as `--name value` or `--name=value`."""
+def option_values(args: Sequence[str], *names: str, several: bool = False) -> list[str]:
+    """Return the values of an option, given as `--name value` or `--name=value`; with `several`, as `--name v v v`."""
     found = []
     for i, arg in enumerate(args):
         name, equals, value = arg.partition("=")
         if name in names and equals:
             found.append(value)
-        elif arg in names and i + 1 < len(args):
-            found.append(args[i + 1])
+        elif arg in names:
+            values = itertools.takewhile(lambda value: not value.startswith("-"), args[i + 1 :])
+            found += itertools.islice(values, None if several else 1)
     return found
 
 
@@ -79,8 +84,12 @@ def _compose(name: str) -> Any:
         raise FtlabError(f"{name}:{line}: not YAML ({error.problem}); check brackets and indentation") from error
     except yaml.YAMLError as error:
         raise FtlabError(f"{name}: not YAML ({str(error).splitlines()[0]})") from error
-    if node is not None and not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode):
         raise FtlabError(f"{name}:1: not a mapping of settings; write `key: value` lines")
+    for key, value in node.value:
+        if key.value in SECTIONS and not isinstance(value, yaml.MappingNode):
+            line = key.start_mark.line + 1
+            raise FtlabError(f"{name}:{line}: {key.value}: a section, not a value; write its settings as `key: value`")
     _refuse_duplicates(name, node, "")
     return node
 

@@ -50,6 +50,7 @@ class Chat:
         if not isinstance(tokenizer.chat_template, str):
             raise FtlabError(f"{name}: its tokenizer has no chat template; choose the instruct version of the model")
         self.tokenizer = tokenizer
+        self.end_token = self._find_end_token()
         self.has_markers = bool(_GENERATION_MARKER.search(tokenizer.chat_template))
 
     def prompt(self, messages: Messages) -> list[int]:
@@ -79,8 +80,9 @@ class Chat:
 
     @property
     def end_ids(self) -> list[int]:
-        """Ids that end a turn."""
-        return [self.tokenizer.eos_token_id]
+        """Ids that end an answer: the template's end of a turn, and the tokenizer's end of text."""
+        ends = {token for token in (self.end_token, self.tokenizer.eos_token) if token}
+        return sorted(int(self.tokenizer.convert_tokens_to_ids(token)) for token in ends)  # type: ignore[arg-type]
 
     @property
     def pad_id(self) -> int:
@@ -126,11 +128,23 @@ class Chat:
             spans.append((len(before), self._end_of_turn(after, len(before))))
         return spans
 
+    def _find_end_token(self) -> str | None:
+        """Return the special token that the template writes after an answer, which need not be the tokenizer's own."""
+        answer = "ftlab-answer"
+        try:
+            text = self._render([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}])
+        except FtlabError:  # a template that wants other chats than this one
+            return self.tokenizer.eos_token
+        tail = text.rpartition(answer)[2]
+        special = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        places = {token: tail.find(token) for token in special | set(self.tokenizer.all_special_tokens)}
+        found = [token for token, place in places.items() if place >= 0]
+        return min(found, key=places.__getitem__) if found else self.tokenizer.eos_token
+
     def _end_of_turn(self, text: str, start: int) -> int:
         """Return where the turn that starts at `start` ends: after its end token, before the template's white space."""
-        end_token = self.tokenizer.eos_token
-        last = text.rfind(end_token, start) if end_token else -1
-        return len(text) if last < 0 else last + len(end_token)
+        last = text.rfind(self.end_token, start) if self.end_token else -1
+        return len(text) if last < 0 else last + len(self.end_token or "")
 
     def _tokenize(self, texts: list[str], spans: list[list[Span]]) -> list[Encoded]:
         # The template writes the beginning token itself; the tokenizer must not add a second one.
@@ -145,6 +159,8 @@ class Chat:
             for begin, end in chat_spans:
                 mask |= (starts >= begin) & (starts < end)
                 straddled |= bool(np.any((starts < begin) & (ends > begin)) or np.any((starts < end) & (ends > end)))
+                # Some tokenizers leave a leading space out of a token's offsets, which hides such a merge.
+                straddled |= begin > 0 and not np.any((starts < begin) & (ends == begin))
             if straddled:
                 encoded.append(self._tokenize_pieces(text, chat_spans))
             else:

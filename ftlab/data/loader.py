@@ -55,6 +55,7 @@ class PlanLoader:
         pad_id: fills the right side.
         rank: whose batches.
         epoch: tells the epoch when an iteration starts.
+        limit: batches of an epoch that will be asked for, or their share; a step cut short counts only those tokens.
         skip: batches that the first iteration leaves out, because a resumed run has had them.
     """
 
@@ -65,6 +66,7 @@ class PlanLoader:
         pad_id: int,
         rank: int = 0,
         epoch: Callable[[], int] = lambda: 0,
+        limit: float = 1.0,
         skip: int = 0,
     ) -> None:
         self.examples = examples
@@ -72,18 +74,22 @@ class PlanLoader:
         self.pad_id = pad_id
         self.rank = rank
         self.epoch = epoch
+        self.limit = limit
         self.skip = skip
         self.delivered = 0  # batches of the epoch so far, skipped ones counted
 
     def __len__(self) -> int:
-        """Return the number of batches of one rank in the current epoch."""
-        return self.plan.rounds(self.epoch())
+        """Return the number of batches of one rank in an epoch; every epoch has as many."""
+        return self.plan.rounds
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Iterate over the epoch."""
         skip, self.skip = self.skip, 0
         self.delivered = 0
-        for step in self.plan.epoch(self.epoch()):
+        left = self.limit if isinstance(self.limit, int) else int(self.limit * len(self))
+        for whole in self.plan.epoch(self.epoch()):
+            step = whole[:left]
+            left -= len(step)
             step_tokens = sum(supervised(self.examples[i]) for batches in step for batch in batches for i in batch)
             for batches in step:
                 self.delivered += 1

@@ -11,7 +11,7 @@ from ftlab.data.chat import Chat, Encoded
 from ftlab.data.loader import PlanLoader, supervised
 from ftlab.data.plan import BatchPlan
 from ftlab.data.rows import Row, read_rows
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, require
 
 #: Chats rendered and tokenized at once.
 CHUNK = 1000
@@ -43,6 +43,8 @@ class ChatData(pl.LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        for key, value in (("max_length", max_length), ("batch_size", batch_size), ("batch_tokens", batch_tokens or 1)):
+            require(value >= 1, f"data.{key}", value, "1 or more")
         self.train = train
         self.validation = validation
         self.max_length = max_length
@@ -99,6 +101,7 @@ class ChatData(pl.LightningDataModule):
         """Return the shuffled, length-grouped batches of the current epoch."""
         trainer = self._trainer()
         self._train_loader = self._loader("train", shuffle=True, accumulate=trainer.accumulate_grad_batches)
+        self._train_loader.limit = trainer.limit_train_batches
         self._train_loader.skip, self._skip = self._skip, 0
         return self._train_loader
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -61,9 +62,10 @@ class BatchPlan:
             steps = [self._cut(examples) for examples in self._by_count(rng)]
         return steps
 
-    def rounds(self, number: int) -> int:
-        """Return how many batches each device gets in an epoch."""
-        return sum(len(step) for step in self.epoch(number))
+    @cached_property
+    def rounds(self) -> int:
+        """How many batches each device gets in an epoch; all epochs have as many."""
+        return sum(len(step) for step in self.epoch(0))
 
     def _order(self, rng: np.random.Generator, pool: int) -> list[np.ndarray]:
         """Return the examples in pools, each sorted by falling length; equal lengths in random order."""
@@ -107,11 +109,16 @@ class BatchPlan:
                 batch = []
             batch.append(example)
         batches.append(batch)
-        while len(batches) % self.world_size:  # even rounds: split the batch with the most examples
-            largest = max(batches, key=len)
-            batches.remove(largest)
-            half = len(largest) // 2
-            batches += [largest[:half], largest[half:]]
+        missing = -len(batches) % self.world_size  # each round needs a batch for every device
+        if len(batches) + missing <= len(self.lengths):
+            for _ in range(missing):
+                largest = max(batches, key=len)
+                batches.remove(largest)
+                half = len(largest) // 2
+                batches += [largest[:half], largest[half:]]
+        else:  # nothing left to split: the shortest examples share a batch beyond the budget
+            for _ in range(len(batches) % self.world_size):
+                batches[-2:] = [batches[-2] + batches[-1]]
         if self.shuffle:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         rounds = [batches[i : i + self.world_size] for i in range(0, len(batches), self.world_size)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftlab.data.chat import Chat
 from ftlab.data.rows import Row, read_rows
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, require
 from ftlab.exam.generation import generate
 from ftlab.exam.graders import Grader, Marker
 from ftlab.exam.statistics import Score, score
@@ -88,6 +88,13 @@ class Exam:
     """Sit the exam at every n-th validation; 0 means only before and after training."""
     limit: int | None = None
     """Take only the first questions of the file. Fewer are faster, and widen the interval."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        for key in ("max_new_tokens", "batch_size", "limit"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, f"exam.{key}", value, "1 or more")
+        require(self.every >= 0, "exam.every", self.every, "0 or more")
 
     def rows(self) -> list[Row]:
         """Read the questions.

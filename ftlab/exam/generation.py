@@ -59,6 +59,8 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: in
     for row, ids in enumerate(prompts):
         input_ids[row, longest - len(ids) :] = torch.tensor(ids)
         attention_mask[row, longest - len(ids) :] = 1
+    own_ends = model.generation_config.eos_token_id  # a number, a list, or nothing
+    ends = {*chat.end_ids, *(own_ends if isinstance(own_ends, list) else [own_ends] if own_ends is not None else [])}
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
@@ -66,7 +68,7 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: in
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        eos_token_id=chat.end_ids,
+        eos_token_id=sorted(ends),
         pad_token_id=chat.pad_id,
     )
     return output[:, longest:].tolist()

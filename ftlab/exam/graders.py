@@ -21,7 +21,9 @@ class Grader(ABC):
         """
 
 
-_NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+"
+_NUMBER = r"(?<!\d)[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|(?<!\d)[-+]?\.\d+"
+#: A model that repeats a digit for ever has not given a number.
+LONGEST_NUMBER = 100
 _NUMBER_OR_FRACTION = re.compile(rf"(?:{_NUMBER})(?:\s*/\s*\d+)?\s*%?")
 
 
@@ -29,7 +31,8 @@ _NUMBER_OR_FRACTION = re.compile(rf"(?:{_NUMBER})(?:\s*/\s*\d+)?\s*%?")
 class Marker(Grader):
     """1 point for the right answer between two marks, half a point for the right last number without them, else 0.
 
-    Where there are several marked answers the last one counts, and where there is one, nothing outside it does.
+    Where there are several marked answers the last one counts, and where there is one, nothing outside it does; a unit
+    or a sign of money beside its only number does no harm.
     Numbers are compared as numbers (`1,010` = `1010.0`, `3/4` = `0.75`, `30%` = `0.3`), anything else as text
     without regard to case and white space.
     """
@@ -47,12 +50,15 @@ class Marker(Grader):
         if right is None:
             right = reference
         if (given := self._marked(answer)) is not None:
-            return 1.0 if same_answer(given, right) else 0.0
+            numbers = _numbers(given)
+            only = numbers[0] if len(numbers) == 1 else given
+            return 1.0 if same_answer(given, right) or same_answer(only, right) else 0.0
         last = _last_number(answer)
         return 0.5 if last is not None and same_answer(last, right) else 0.0
 
     def _marked(self, text: str) -> str | None:
-        found = re.findall(re.escape(self.begin) + "(.*?)" + re.escape(self.end), text, flags=re.DOTALL)
+        begin, end = re.escape(self.begin), re.escape(self.end)
+        found = re.findall(f"{begin}((?:(?!{begin}).)*?){end}", text, flags=re.DOTALL)
         return found[-1] if found else None
 
 
@@ -67,7 +73,7 @@ def same_answer(given: str, right: str) -> bool:
 def parse_number(text: str) -> Fraction | None:
     """Return the exact value of `1,010.50`, `-3/4` or `30%`; None where the text is not a number alone."""
     text = text.strip().replace("−", "-")
-    if not _NUMBER_OR_FRACTION.fullmatch(text):
+    if len(text) > LONGEST_NUMBER or not _NUMBER_OR_FRACTION.fullmatch(text):
         return None
     percent = text.endswith("%")
     above, _, below = text.rstrip("% ").replace(",", "").partition("/")
@@ -76,6 +82,10 @@ def parse_number(text: str) -> Fraction | None:
     return Fraction(above.strip()) / int(below or 1) / (100 if percent else 1)
 
 
+def _numbers(text: str) -> list[str]:
+    return _NUMBER_OR_FRACTION.findall(text.replace("−", "-"))
+
+
 def _last_number(text: str) -> str | None:
-    found = _NUMBER_OR_FRACTION.findall(text.replace("−", "-"))
+    found = _numbers(text)
     return found[-1] if found else None

@@ -29,14 +29,15 @@ PROMPTS = (
 )
 
 
-def merge(tuner: FineTuner, output: Path) -> float:
+def merge(tuner: FineTuner, output: Path, dtype: str = "float32") -> float:
     """Write the merged model with its tokenizer and template; return the largest difference of a logit.
 
     The model is written beside `output`, loaded again without peft, compared, and only then moved into place.
 
     Args:
-        tuner: with the weights to merge loaded.
+        tuner: with the weights to merge loaded, in fp32.
         output: folder to make.
+        dtype: type to store the weights in once they have been compared.
 
     Raises:
         FtlabError: the folder exists, the method cannot be merged, or the logits differ.
@@ -51,7 +52,7 @@ def merge(tuner: FineTuner, output: Path) -> float:
 
     from transformers import AutoModelForCausalLM
 
-    reloaded = AutoModelForCausalLM.from_pretrained(str(partial), dtype=tuner.model.dtype, trust_remote_code=False)
+    reloaded = AutoModelForCausalLM.from_pretrained(str(partial), dtype=torch.float32, trust_remote_code=False)
     pairs = zip(expected, _logits(reloaded, tuner.chat), strict=True)
     difference = max(float((first - second).abs().max()) for first, second in pairs)
     if not difference <= TOLERANCE:
@@ -59,6 +60,8 @@ def merge(tuner: FineTuner, output: Path) -> float:
             f"--output: the merged model's logits differ by {difference:.2g} (allowed {TOLERANCE:.0e} in fp32); "
             f"it is left in {partial} for a look"
         )
+    if dtype in ("bfloat16", "float16"):
+        reloaded.to(getattr(torch, dtype)).save_pretrained(str(partial))
     partial.rename(output)
     return difference
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,14 +12,13 @@ from ftlab.exam.generation import evaluation_mode
 HELP = "/new starts over, /quit leaves"
 
 
-def talk(model: Any, chat: Chat, max_new_tokens: int, read: Callable[[str], str] = input) -> None:
+def talk(model: Any, chat: Chat, max_new_tokens: int) -> None:
     """Answer what is typed until the input ends.
 
     Args:
         model: a causal language model of transformers (or peft's).
         chat: its chat rendering.
         max_new_tokens: longest answer in tokens.
-        read: asks for a line; raises EOFError at the end.
     """
     from transformers import TextStreamer
 
@@ -28,7 +26,7 @@ def talk(model: Any, chat: Chat, max_new_tokens: int, read: Callable[[str], str]
     messages: list[dict[str, str]] = []
     while True:
         try:
-            text = read("you> ").strip()
+            text = input("you> ").strip()
         except EOFError:
             return
         if text == "/quit":

@@ -63,7 +63,7 @@ class Method(ABC):
             from peft import set_peft_model_state_dict
 
             result: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-            wrong = list(result.unexpected_keys)
+            wrong = [*result.unexpected_keys, *(set(result.missing_keys) & trainable(model).keys())]
         else:
             tensors = load_file(folder / TRAINABLE_FILE)
             wrong = sorted(tensors.keys() ^ trainable(model).keys())

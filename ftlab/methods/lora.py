@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ftlab.errors import require
 from ftlab.methods.base import Method
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ class LoRA(Method):
     """Share of an update's inputs that is zeroed while training, against overfitting."""
     target_modules: list[str] | str = "all-linear"
     """Names of the layers that get an update; `all-linear` means every linear layer but the head."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        require(self.r >= 1, "method.r", self.r, "1 or more")
+        require(0 <= self.dropout < 1, "method.dropout", self.dropout, "between 0 and 1")
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Add the updates; they are zero at the start, so the model's answers are the base's."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
+from ftlab.errors import require
 from ftlab.training.muon import MuonAdamW
 
 
@@ -36,6 +37,13 @@ class Optimizer:
     """Steps in which the rate rises from zero: below 1 a share of all steps, from 1 on their number."""
     gradient_clip: float = 1.0
     """Largest norm of all gradients together; longer ones are scaled down. 0 switches it off."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        require(0 <= self.min_lr_ratio <= 1, "optimizer.min_lr_ratio", self.min_lr_ratio, "between 0 and 1")
+        for key in ("weight_decay", "warmup", "gradient_clip", "eps"):
+            require(getattr(self, key) >= 0, f"optimizer.{key}", getattr(self, key), "0 or more")
 
     def build(
         self, groups: list[dict[str, Any]], total_steps: int, embeddings: set[int]

@@ -64,6 +64,14 @@ def fault(capsys, *args):
         ("train.jsonl", "none.jsonl", "none.jsonl: no such data file; paths are relative to "),
         ("  train: train.jsonl", "  batch_size: 4", "data.train: not set; name a JSONL file of chats to learn from"),
         ("exam.jsonl", "none.jsonl", "none.jsonl: no such data file"),
+        ("optimizer: {lr: 1.0e-3}", "optimizer: 3", "x.yaml:9: optimizer: a section, not a value; write its settings"),
+        ("model: {base: ftlab/tiny}", "model: ftlab/tiny", "x.yaml:2: model: a section, not a value"),
+        ("lr: 1.0e-3", "lr: -1", "x.yaml:9: optimizer.lr: -1.0 is not above 0"),
+        ("r: 8", "r: 0", "x.yaml:6: method.r: 0 is not 1 or more"),
+        ("questions: exam.jsonl", "questions: exam.jsonl\n  limit: 0", "x.yaml:12: exam.limit: 0 is not 1 or more"),
+        ("train: train.jsonl", "train: train.jsonl\n  batch_size: 0", "x.yaml:9: data.batch_size: 0 is not 1 or more"),
+        ("name: x", "name: ../x", "x.yaml:1: name: '../x' is not a name for a folder"),
+        ("max_epochs: 1", "devices: 3x", "trainer: "),
         ("max_epochs: 1", "strategy: none", "trainer: You selected an invalid strategy name"),
     ],
 )
@@ -115,6 +123,8 @@ def test_commands_and_runs_that_do_not_exist(folder, capsys):
         "fitt: not a command; did you mean fit? (fit, validate, test, predict, methods, merge, chat)"
     )
     assert fault(capsys, "methods", "LORA").startswith("LORA: not a method; did you mean LoRA?")
+    assert fault(capsys, "test") == "test: of which run? ftlab test runs/<name>/<stamp>"
+    assert fault(capsys, "merge", "nowhere").startswith("ftlab merge: the following arguments are required: --output")
     for command in (["test", "nowhere"], ["chat", "nowhere"], ["merge", "nowhere", "--output", "m"]):
         assert fault(capsys, *command).startswith("nowhere: not a run, it has no config.yaml")
 

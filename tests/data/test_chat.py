@@ -159,6 +159,34 @@ def test_no_second_beginning_token(chat):
     assert Chat(tokenizer).prompt(CHATS["one turn"][:1]).count(begin) == 1
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_end_of_a_turn_need_not_be_the_tokenizers_end_of_text(chat, unmarked, marked):
+    """Many instruct models end a turn with another token than their tokenizer's eos."""
+    tokenizer = copy.deepcopy((chat if marked else unmarked).tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"
+    other = Chat(tokenizer)
+    assert other.end_token == "<|im_end|>"
+    assert set(other.end_ids) == set(tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"]))
+    [ours], [theirs] = other.encode([CHATS["two turns"]]), chat.encode([CHATS["two turns"]])
+    assert ours.mask.tolist() == theirs.mask.tolist()
+
+
+def test_a_leading_space_that_offsets_leave_out_is_found(chat):
+    from tokenizers.processors import ByteLevel
+
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=True)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}\n{% else %}"
+        "Answer: {{ m.content }}<|im_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}Answer: {% endif %}"
+    )
+    trimmed = Chat(tokenizer)
+    messages = turns("Which box?", "box of shells")
+    [encoded], prompt = trimmed.encode([messages]), trimmed.prompt(messages[:1])
+    assert encoded.ids[: len(prompt)].tolist() == prompt
+    assert supervised_text(trimmed, encoded) == ["box of shells<|im_end|>"]
+
+
 def test_padding_never_hides_the_end_token(chat):
     tokenizer = copy.deepcopy(chat.tokenizer)
     tokenizer.pad_token = tokenizer.eos_token

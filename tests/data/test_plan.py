@@ -24,7 +24,7 @@ def test_every_example_once_and_every_rank_as_many_batches(count, size, world_si
         assert all(batch for step in steps for batches in step for batch in batches)
         assert all(len(step) == accumulate for step in steps[:-1])
         assert 1 <= len(steps[-1]) <= accumulate
-    assert plan.rounds(0) == plan.rounds(1)
+        assert sum(map(len, steps)) == plan.rounds
 
 
 def test_same_seed_and_epoch_same_plan_and_others_differ():
@@ -59,6 +59,12 @@ def test_token_budget_is_kept():
     for step in BatchPlan(LENGTHS, batch_tokens=600).epoch(2):
         for batch in step[0]:
             assert len(batch) == 1 or len(batch) * max(LENGTHS[i] for i in batch) <= 600
+
+
+def test_examples_that_each_fill_a_batch_still_make_even_rounds():
+    steps = BatchPlan([600] * 5, batch_tokens=1024, world_size=2).epoch(0)
+    assert sorted(flat(steps)) == list(range(5))
+    assert all(batch for step in steps for batches in step for batch in batches)
 
 
 def test_without_shuffling_the_longest_come_first():

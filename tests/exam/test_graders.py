@@ -18,6 +18,12 @@ from ftlab.exam.graders import parse_number, same_answer
         ("42 is not 41", 0.0),
         ("{{ans:41}} 42", 0.0),  # a marked answer is the answer
         ("42 {{ans:}}", 0.0),
+        ("{{ans:42 apples}}", 1.0),
+        ("{{ans:$42}}", 1.0),
+        ("{{ans:40 to 42}}", 0.0),
+        ("x {{ans: {{ans:42}}", 1.0),
+        ("84-42", 0.5),
+        ("4" * 5000, 0.0),
         ("{{ans:42", 0.5),  # an open mark is no mark
         ("forty-two", 0.0),
         ("", 0.0),

@@ -19,7 +19,7 @@ from ftlab.runs import Run
 HOSTILE = (
     "</script><script>window.hacked = 1; document.title = 'hacked'</script>\n"
     "<img src=x onerror='window.hacked = 2'> {{ 7 * 7 }} {% raw %} &amp; </div> \u202eabc 日本語 🦙\n"
-    "  indented <b>bold</b>"
+    "  indented <b>bold</b>\u2028\x85next"
 )
 
 CONFIG: dict[str, Any] = {

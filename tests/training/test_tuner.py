@@ -8,8 +8,8 @@ from ftlab import BatchPlan, ChatData, FineTuner, Full, LoRA, Optimizer
 from ftlab.data.loader import PlanLoader
 from ftlab.data.rows import read_rows
 from ftlab.errors import FtlabError
-from ftlab.experiment import make_trainer
 from ftlab.methods.base import trainable
+from ftlab.training.trainer import make_trainer
 from tests.conftest import ROOT
 
 LESSON = ROOT / "experiments/lesson"

@@ -1,0 +1,43 @@
+"""Trainer: Lightning's, with ftlab's defaults and its own checkpoints and batch plan. It knows no run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from ftlab.errors import FtlabError
+from ftlab.training.checkpoint_io import SafeCheckpointIO
+
+#: Trainer settings that differ from Lightning's own defaults.
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 3,
+    "log_every_n_steps": 10,
+    "num_sanity_val_steps": 0,  # the exam before training already shows that evaluation works
+    "enable_model_summary": False,
+}
+
+
+def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Return Lightning's Trainer with ftlab's defaults, loggers and callbacks beside the user's own."""
+    bar = [TQDMProgressBar()] if options.get("enable_progress_bar") is not False else []
+    own = {
+        "logger": [*loggers, *_as_list(options.get("logger"))],
+        "callbacks": [*callbacks, *bar, *_as_list(options.get("callbacks"))],
+        "plugins": [SafeCheckpointIO(), *_as_list(options.get("plugins"))],
+        "enable_checkpointing": False,  # KeepBest does it
+        "use_distributed_sampler": False,  # the batch plan does it
+    }
+    try:
+        return pl.Trainer(**TRAINER_DEFAULTS | options | own)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise FtlabError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return what the Trainer takes as one object, a list, or (for loggers) a truth value."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None or isinstance(value, bool) else [value]
