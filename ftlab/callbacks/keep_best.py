@@ -47,8 +47,8 @@ class KeepBest(pl.Callback):
         """Keep a checkpoint; without validation data the comparison is made here."""
         if not has_validation(trainer):
             self._compare(trainer, pl_module)
-            if self.exam is None:
-                self._keep(trainer, pl_module, "newest", None)
+        if not self.kept or self.kept["by"] == "newest":  # nothing was compared, or max_steps came before a validation
+            self._keep(trainer, pl_module, "newest", None)
         trainer.save_checkpoint(self.last, weights_only=False)
 
     def state_dict(self) -> dict[str, Any]:
