@@ -92,3 +92,14 @@ def finished(workplace):
     from ftlab import Run
 
     return Run(folder), result
+
+
+@pytest.fixture
+def in_workplace(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def losses(run, key="train/loss"):
+    """Return a metric of a run by step."""
+    return {int(row["step"]): row[key] for row in run.metrics() if key in row}

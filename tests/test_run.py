@@ -1,30 +1,16 @@
 """The whole way once: the quickstart's own config, shortened, in a process of its own, and all that is done with it."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from ftlab import Run
 from ftlab.cli.main import main
-from tests.conftest import QUICKSTART, ROOT, ftlab
-
-
-@pytest.fixture
-def in_workplace(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
-    return workplace
-
-
-def losses(run, key="train/loss"):
-    return {int(row["step"]): row[key] for row in run.metrics() if key in row}
+from tests.conftest import QUICKSTART, ROOT, ftlab, losses
 
 
 def test_the_terminal_tells_the_summary(finished):
@@ -221,18 +207,6 @@ def test_a_run_with_a_named_plugin_can_be_opened_again(in_workplace, tmp_path, c
         assert result.returncode == 0, result.stderr
 
 
-def test_ctrl_c_is_told_from_a_fault(workplace):
-    command = [sys.executable, "-m", "ftlab", *QUICKSTART, "--exam=null", "--name=stopped", "--trainer.max_epochs=50"]
-    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list((workplace / "runs/stopped").glob("*/last/last.ckpt")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "ftlab: interrupted; ftlab fit ... --ckpt_path last goes on" in said
-
-
 def test_a_plugin_method_runs_by_its_name(in_workplace):
     args = ["--method", "IA3", "--trainer.max_steps", "2", "--wandb.mode", "off", "--name", "plugin", "--exam", "null"]
     config = Path("plugin.yaml")
@@ -244,116 +218,6 @@ def test_a_plugin_method_runs_by_its_name(in_workplace):
     assert run.config["method"]["class_path"] == "plugins.ia3.IA3"
 
 
-def test_a_later_config_wins_over_an_earlier_one(in_workplace):
-    Path("base.yaml").write_text(
-        "name: two-files\ndata: {train: experiments/lesson/train_100.jsonl}\noptimizer: {lr: 1.0}\n"
-    )
-    Path("more.yaml").write_text("optimizer: {lr: 0.5}\ntrainer: {max_steps: 1, enable_progress_bar: false}\n")
-    assert main(["fit", "--config", "base.yaml", "--config", "more.yaml", "--wandb.mode=off"]) == 0
-    assert Run.newest("two-files", "best").config["optimizer"]["lr"] == 0.5
-
-
 def test_two_runs_at_once_get_two_folders(tmp_path):
     runs = {Run.create("x", {}, tmp_path).folder for _ in range(5)}
     assert len(runs) == 5
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch, tmp_path, accumulate):
-    """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's.
-
-    With accumulation one validation of two falls between accumulated batches, where no checkpoint can be taken.
-    """
-    for name in ("configs", "experiments"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    monkeypatch.chdir(tmp_path)
-    args = [
-        *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=3", "--data.batch_size=8",
-        f"--trainer.accumulate_grad_batches={accumulate}",
-        "--trainer.max_epochs=2", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1",
-        "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2",
-    ]  # fmt: skip
-    assert main([*args, "--name", "whole"]) == 0
-    process = subprocess.Popen([sys.executable, "-m", "ftlab", *args, "--name", "killed"], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        checkpoints = list(Path("runs/killed").glob("*/last/last.ckpt"))
-        if checkpoints and torch.load(checkpoints[0], weights_only=True)["global_step"] > 10 // accumulate:
-            break
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    killed = Run.newest("killed", "last/last.ckpt")
-    step = torch.load(killed.last, weights_only=True)["global_step"]
-    assert not killed.summary
-    assert main([*args, "--name", "killed", "--ckpt_path", "last"]) == 0
-    resumed, whole = Run.newest("killed", "summary.json"), Run.newest("whole", "best")
-    assert resumed.summary["resumed_from"] == str(killed.last)
-    own = {s: loss for s, loss in losses(resumed).items() if s > step}
-    assert own
-    assert own == {s: loss for s, loss in losses(whole).items() if s > step}
-    assert losses(resumed, "validation/loss") == losses(whole, "validation/loss")
-    assert resumed.summary["best"] == whole.summary["best"]
-
-
-def test_a_resumed_run_takes_the_new_settings(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
-    args = [
-        *QUICKSTART[:3], "--name", "longer", "--wandb.mode=off", "--exam=null", "--trainer.limit_train_batches=3",
-        "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2", "--trainer.log_every_n_steps=1",
-    ]  # fmt: skip
-    assert main([*args, "--trainer.max_epochs", "1"]) == 0
-    assert main([*args, "--trainer.max_epochs", "2", "--optimizer.lr", "1e-4", "--ckpt_path", "last"]) == 0
-    run = Run.newest("longer", "summary.json")
-    assert (run.summary["steps"], run.config["optimizer"]["lr"]) == (6, 1e-4)
-    rates = losses(run, "lr/trainable")
-    assert rates.keys() == set(range(1, 7))
-    assert max(rate for step, rate in rates.items() if step > 3) <= 1e-4 < rates[3]
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(workplace):
-    """One batch of 16 on one device, or 8 on each of two: equal losses, one folder, one report."""
-    few = [*QUICKSTART, "--trainer.limit_train_batches=4", "--exam.limit=8", "--wandb.mode=off"]
-    two = ["--data.batch_size=8", "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
-    for name, more in (("one", []), ("two", two)):
-        result = ftlab(workplace, *few, f"--name={name}", *more)
-        assert result.returncode == 0, result.stderr[-3000:]
-    runs = {name: [Run(folder) for folder in (workplace / "runs" / name).iterdir()] for name in ("one", "two")}
-    [one], [two] = runs["one"], runs["two"]
-    for key in ("train/loss", "validation/loss", "train/gradient_norm"):
-        assert losses(two, key) == pytest.approx(losses(one, key), rel=1e-5)
-    assert two.sitting("after") == one.sitting("after")
-
-
-def test_a_step_that_a_limit_cuts_short_counts_its_own_tokens(workplace, monkeypatch):
-    """Six batches accumulated by four are steps of four and of two; both losses are per token of their own step."""
-    monkeypatch.chdir(workplace)
-    args = [
-        *QUICKSTART[:3], "--exam=null", "--wandb.mode=off", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1",
-        "--trainer.enable_progress_bar=false", "--data.batch_size=4", "--optimizer.lr=1e-9", "--data.validation=null",
-    ]  # fmt: skip
-    cut = ["--trainer.accumulate_grad_batches=4", "--trainer.limit_train_batches=6", "--name=cut"]
-    whole = ["--trainer.accumulate_grad_batches=4", "--trainer.limit_train_batches=8", "--name=uncut"]
-    assert main([*args, *cut]) == 0
-    assert main([*args, *whole]) == 0
-    short, full = losses(Run.newest("cut", "best")), losses(Run.newest("uncut", "best"))
-    assert short[1] == full[1]
-    assert short[2] == pytest.approx(full[2], rel=0.3)  # half of the tokens, not half of the loss
-
-
-def test_every_config_is_parsed():
-    from ftlab.cli.lightning import FtlabCLI
-
-    class Parsed(FtlabCLI):
-        def instantiate_classes(self):
-            pass
-
-        def _run_subcommand(self, subcommand):
-            pass
-
-    files = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("experiments/**/*.yaml")])
-    assert len(files) == 3
-    for file in files:
-        assert Parsed("fit", ["--config", str(file)]).config.fit.name == yaml.safe_load(file.read_text())["name"]
-        assert len(file.read_text().splitlines()) < 40

@@ -4,7 +4,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from ftlab import BatchPlan, ChatData, FineTuner, Full, LoRA, Optimizer
+from ftlab import Base, BatchPlan, ChatData, FineTuner, Full, LoRA, Optimizer
 from ftlab.data.loader import PlanLoader
 from ftlab.data.rows import read_rows
 from ftlab.errors import FtlabError
@@ -31,9 +31,9 @@ class Recorder(pl.Callback):
         self.losses.append(float(trainer.callback_metrics.get("train/loss", torch.nan)))
 
 
-def one_epoch(batch_size, accumulate, steps=3, method=None):
+def one_epoch(batch_size, accumulate, steps=3, method=None, base="ftlab/tiny"):
     recorder = Recorder()
-    tuner = FineTuner("ftlab/tiny", method or LoRA(r=4), Optimizer(lr=1e-3, gradient_clip=0), seed=3)
+    tuner = FineTuner(base, method or LoRA(r=4), Optimizer(lr=1e-3, gradient_clip=0), seed=3)
     data = ChatData(train=str(LESSON / "train_100.jsonl"), batch_size=batch_size)
     lightning = trainer(max_steps=steps, accumulate_grad_batches=accumulate, callbacks=[recorder], log_every_n_steps=1)
     lightning.fit(tuner, data)
@@ -49,6 +49,16 @@ def test_one_big_batch_equals_many_small_ones(method):
         for ours, theirs in zip(cut[1].gradients, whole[1].gradients, strict=True):
             assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
         assert cut[1].losses[1:] == pytest.approx(whole[1].losses[1:], rel=1e-5)
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Full()], ids=["LoRA", "Full"])
+def test_gradient_checkpointing_changes_no_gradient(method):
+    plain = one_epoch(16, 1, steps=1, method=method)[1].gradients
+    checkpointed = one_epoch(16, 1, steps=1, method=method, base=Base(gradient_checkpointing=True))
+    layers = checkpointed[0].model.get_base_model() if isinstance(method, LoRA) else checkpointed[0].model
+    assert layers.is_gradient_checkpointing
+    for ours, theirs in zip(checkpointed[1].gradients, plain, strict=True):
+        assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
 def test_padding_changes_nothing(chat):
