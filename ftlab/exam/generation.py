@@ -52,6 +52,12 @@ def evaluation_mode(model: Any) -> Iterator[None]:
             module.training = training
 
 
+def end_ids(model: Any, chat: Chat) -> list[int]:
+    """Return the ids that end an answer: the chat's, and those that the model's own generation config names."""
+    own = model.generation_config.eos_token_id  # a number, a list, or nothing
+    return sorted({*chat.end_ids, *(own if isinstance(own, list) else [own] if own is not None else [])})
+
+
 def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
     longest = max(map(len, prompts))
     input_ids = torch.full((len(prompts), longest), chat.pad_id)
@@ -59,8 +65,6 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: in
     for row, ids in enumerate(prompts):
         input_ids[row, longest - len(ids) :] = torch.tensor(ids)
         attention_mask[row, longest - len(ids) :] = 1
-    own_ends = model.generation_config.eos_token_id  # a number, a list, or nothing
-    ends = {*chat.end_ids, *(own_ends if isinstance(own_ends, list) else [own_ends] if own_ends is not None else [])}
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
@@ -68,7 +72,7 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: in
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        eos_token_id=sorted(ends),
+        eos_token_id=end_ids(model, chat),
         pad_token_id=chat.pad_id,
     )
     return output[:, longest:].tolist()

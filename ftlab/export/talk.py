@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ftlab.data.chat import Chat
-from ftlab.exam.generation import evaluation_mode
+from ftlab.exam.generation import end_ids, evaluation_mode
 
 HELP = "/new starts over, /quit leaves"
 
@@ -43,7 +43,7 @@ def talk(model: Any, chat: Chat, max_new_tokens: int) -> None:
                     attention_mask=torch.ones_like(ids),
                     max_new_tokens=max_new_tokens,
                     do_sample=False,
-                    eos_token_id=chat.end_ids,
+                    eos_token_id=end_ids(model, chat),
                     pad_token_id=chat.pad_id,
                     streamer=streamer,
                 )
