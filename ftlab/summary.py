@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ftlab.data.loader import supervised
 from ftlab.data.module import ChatData
 from ftlab.exam.exam import Sitting, pair_answers
 from ftlab.exam.statistics import Score, format_p, paired_p_value
@@ -21,15 +20,7 @@ def describe_data(data: ChatData) -> dict[str, Any]:
     for examples in data.examples.values():
         for example in examples:
             digest.update(example.ids.tobytes() + example.mask.tobytes())
-    counts: dict[str, Any] = {
-        split: {
-            "chats": len(examples),
-            "tokens": sum(len(example.ids) for example in examples),
-            "supervised": sum(map(supervised, examples)),
-        }
-        for split, examples in data.examples.items()
-    }
-    return {**counts, "dropped": len(data.dropped), "fingerprint": digest.hexdigest()[:16]}
+    return {**data.counts(), "dropped": len(data.dropped), "fingerprint": digest.hexdigest()[:16]}
 
 
 def compare_sittings(before: Sitting, after: Sitting) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class KeepBest(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best so far; keep a checkpoint in mid-epoch too."""
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+        if trainer.sanity_checking:
             return
         self._compare(trainer, pl_module)
         # At the end of an epoch on_train_epoch_end writes it, with the epoch counted as finished; between accumulated
@@ -60,7 +60,7 @@ class KeepBest(pl.Callback):
         self.rank, self.kept = state_dict["rank"], state_dict["kept"]
         self.checks_since = state_dict["checks_since"]
         if not self.best.is_dir():  # resumed from a checkpoint whose best did not come along
-            self.rank, self.checks_since = None, 0
+            self.rank, self.kept, self.checks_since = None, {}, 0
 
     def _metrics(self, trainer: pl.Trainer) -> dict[str, float]:
         """Return this validation's exam score and loss; an exam sat at an earlier one does not count."""

@@ -37,7 +37,7 @@ class SitExam(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sit the exam where it is due, and log its score."""
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
+        if not trainer.sanity_checking:
             self._check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -8,8 +8,6 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from ftlab.data.loader import supervised
-
 #: Rows left out that are named on the screen; the run's folder lists all of them.
 NAMED_DROPS = 3
 
@@ -23,10 +21,9 @@ class Tell(pl.Callback):
         free, total = pl_module.parameter_counts()
         method = type(pl_module.method).__name__
         tell(f"model      {pl_module.base.base}: {method} trains {free:,} of {total:,} parameters")
-        for split, examples in data.examples.items():
-            tokens = sum(len(example.ids) for example in examples)
-            learnt = sum(map(supervised, examples))
-            tell(f"{split:10} {len(examples):,} chats, {tokens:,} tokens, {learnt:,} of them learnt from")
+        for split, count in data.counts().items():
+            learnt = f"{count['supervised']:,} of them learnt from"
+            tell(f"{split:10} {count['chats']:,} chats, {count['tokens']:,} tokens, {learnt}")
         for fault in data.dropped[:NAMED_DROPS]:
             tell(f"dropped    {fault}")
         if (more := len(data.dropped) - NAMED_DROPS) > 0:

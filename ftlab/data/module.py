@@ -78,6 +78,17 @@ class ChatData(pl.LightningDataModule):
             if path is not None and split not in self.examples:
                 self.examples[split] = self.encode(read_rows(path), chat)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return chats, tokens and supervised tokens of each split that was loaded."""
+        return {
+            split: {
+                "chats": len(examples),
+                "tokens": sum(len(example.ids) for example in examples),
+                "supervised": sum(map(supervised, examples)),
+            }
+            for split, examples in self.examples.items()
+        }
+
     def encode(self, rows: list[Row], chat: Chat) -> list[Encoded]:
         """Encode rows and apply the policy for unfit ones.
 
