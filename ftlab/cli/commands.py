@@ -102,7 +102,7 @@ def use_run(command: str, args: Sequence[str]) -> None:
     tuner = experiment.tuner
     dtype = tuner.base.dtype
     if command == "merge":
-        tuner.base.dtype = "float32"  # where the equality is proved
+        tuner.base.dtype, tuner.method = "float32", tuner.method.exact()  # where the equality is proved
     load_best(experiment, run)
     if command == "merge":
         difference = merge(tuner, options.output, dtype)

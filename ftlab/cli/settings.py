@@ -12,7 +12,7 @@ from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
 from ftlab.exam.exam import Exam
 from ftlab.experiment import EarlyStopping, Experiment
-from ftlab.methods import LoRA, Method
+from ftlab.methods import Chain, LoRA, Method
 from ftlab.runs import Run
 from ftlab.tracking import WandB
 from ftlab.training.base import Base
@@ -30,7 +30,9 @@ def add_settings(parser: ArgumentParser) -> None:
         "--plugins", type=str, nargs="+", default=[], help="Python files with methods or graders of your own."
     )
     parser.add_class_arguments(Base, "model")
-    parser.add_subclass_arguments(Method, "method", default=LoRA(), help="What is trained.")
+    parser.add_argument(
+        "--method", type=Method | list[Method], default=LoRA(), help="What is trained; a list applies several in order."
+    )
     parser.add_class_arguments(ChatData, "data")
     parser.add_class_arguments(Optimizer, "optimizer")
     parser.add_argument("--exam", type=Exam | None, default=None, help="The exam; without one the loss decides.")
@@ -45,7 +47,8 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def build_experiment(settings: Namespace | Any) -> Experiment:
     """Join instantiated sections to an experiment."""
-    tuner = FineTuner(settings.model, settings.method, settings.optimizer, seed=settings.seed_everything)
+    method = Chain(settings.method) if isinstance(settings.method, list) else settings.method
+    tuner = FineTuner(settings.model, method, settings.optimizer, seed=settings.seed_everything)
     return Experiment(
         tuner, settings.data, settings.exam, settings.early_stopping, wandb=settings.wandb, name=settings.name
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftlab.errors import FtlabError
+from ftlab.methods.peft_format import is_peft, load_adapter, save_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: File of a method that has no format of its own.
+#: File of the trained tensors that no PEFT file holds.
 TRAINABLE_FILE = "trainable.safetensors"
 
 
@@ -21,6 +23,12 @@ class Method(ABC):
     Only `apply` is required. What the other functions do by default serves every method that goes through the peft
     library, and every one that trains some of the model's own or added tensors.
     """
+
+    #: Whether the model's answers are the base's until the first step.
+    starts_as_base: ClassVar[bool] = True
+    #: True for a method that trains nothing of its own and only groups what others train; it needs no `apply` of
+    #: substance and stands in a list after them.
+    groups_only: ClassVar[bool] = False
 
     def load_kwargs(self) -> dict[str, Any]:
         """Return what `from_pretrained` needs for this method, such as a quantization config."""
@@ -32,24 +40,45 @@ class Method(ABC):
 
         Args:
             model: a causal language model of transformers, all of its parameters trainable.
+
+        Raises:
+            ValueError: the settings do not fit this model; the first line of the message is shown to the user.
         """
+
+    def initialize(self, model: nn.Module, batches: Iterable[dict[str, Tensor]]) -> None:  # noqa: B027
+        """Set the new weights from training data, for methods that start from the data; by default nothing.
+
+        Args:
+            model: as `apply` returned it.
+            batches: training batches with `input_ids` and `attention_mask`, int64 of shape (batch, length).
+        """
+
+    def count(self, base: nn.Module) -> int | None:
+        """Return how many parameters the method trains by its paper's own formula; None where it gives none.
+
+        Args:
+            base: the model before `apply`.
+        """
+        return None
 
     def param_groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Return the optimizer's groups: every trainable parameter exactly once.
 
         Each group has `name` and `params`; an optional `lr_scale` multiplies the learning rate.
         """
-        return [{"name": "trainable", "params": [p for p in model.parameters() if p.requires_grad]}]
+        return [{"name": "trainable", "params": list(trainable(model).values())}]
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """Write the trained weights: in PEFT's format where peft made the modules, else the trainable tensors."""
+        """Write the trained weights: in PEFT's format what peft made, beside it what that format does not hold."""
+        rest = trainable(model)
         if is_peft(model):
-            model.save_pretrained(str(folder))  # type: ignore[operator]
-        else:
+            held = save_adapter(model, folder)
+            rest = {name: p for name, p in rest.items() if name not in held}
+        if rest:
             from safetensors.torch import save_file
 
             folder.mkdir(parents=True, exist_ok=True)
-            save_file({k: v.detach().contiguous() for k, v in trainable(model).items()}, folder / TRAINABLE_FILE)
+            save_file({k: v.detach().contiguous() for k, v in rest.items()}, folder / TRAINABLE_FILE)
 
     def load(self, model: nn.Module, folder: Path) -> None:
         """Read weights that `save` wrote into a model that `apply` made.
@@ -59,15 +88,15 @@ class Method(ABC):
         """
         from safetensors.torch import load_file
 
-        if is_peft(model):
-            from peft import set_peft_model_state_dict
-
-            result: Any = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-            wrong = [*result.unexpected_keys, *(set(result.missing_keys) & trainable(model).keys())]
-        else:
-            tensors = load_file(folder / TRAINABLE_FILE)
-            wrong = sorted(tensors.keys() ^ trainable(model).keys())
-            model.load_state_dict(tensors, strict=False)
+        wanted = trainable(model).keys()
+        tensors = load_file(folder / TRAINABLE_FILE) if (folder / TRAINABLE_FILE).is_file() else {}
+        wrong = sorted(tensors.keys() - wanted)
+        model.load_state_dict({k: v for k, v in tensors.items() if k in wanted}, strict=False)
+        if missing := wanted - tensors.keys():
+            if is_peft(model):
+                missing, unexpected = load_adapter(model, folder, missing)
+                wrong += unexpected
+            wrong += sorted(missing)
         if wrong:
             raise FtlabError(f"{folder}: holds other weights than this method's ({wrong[0]}); use the run's own config")
 
@@ -81,12 +110,11 @@ class Method(ABC):
             return model.base_model.merge_and_unload(safe_merge=True)  # type: ignore[operator]
         raise FtlabError(f"method: {type(self).__name__} cannot be merged into its base; keep base and adapter apart")
 
+    def exact(self) -> Method:
+        """Return the same method with everything computed in fp32, for proofs of equality."""
+        return self
 
-def trainable(model: nn.Module) -> dict[str, Tensor]:
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the trainable parameters by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
-
-
-def is_peft(model: nn.Module) -> bool:
-    """Return whether peft made this model (without importing peft if nobody has)."""
-    return any(cls.__name__ == "PeftModel" for cls in type(model).__mro__)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftlab.errors import require
 from ftlab.methods.base import Method
+from ftlab.methods.peft_format import wrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,13 +36,12 @@ class LoRA(Method):
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Add the updates; they are zero at the start, so the model's answers are the base's."""
-        from peft import LoraConfig, TaskType, get_peft_model
+        from peft import LoraConfig
 
         config = LoraConfig(
-            task_type=TaskType.CAUSAL_LM,
             r=self.r,
             lora_alpha=self.alpha,  # type: ignore[arg-type]  # annotated int, used as a factor
             lora_dropout=self.dropout,
             target_modules=self.target_modules,
         )
-        return get_peft_model(model, config)
+        return wrap(model, config)

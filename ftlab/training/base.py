@@ -61,7 +61,7 @@ class Base:
         if self.from_scratch:
             model = AutoModelForCausalLM.from_config(self._load(AutoConfig.from_pretrained), **kwargs)
         else:
-            model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs, **method_kwargs)
+            model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs | method_kwargs)
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model

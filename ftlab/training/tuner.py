@@ -63,6 +63,11 @@ class FineTuner(pl.LightningModule):
             raise FtlabError(f"method: {type(self.method).__name__} does not fit this model: {reason}") from error
         self.model.train()
 
+    def on_fit_start(self) -> None:
+        """Let the method set its new weights from the data; a resumed run has done so."""
+        if self.trainer.ckpt_path is None:
+            self.method.initialize(self.model, self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+
     def save(self, folder: Path) -> None:
         """Write the trained weights in the method's format, and the tokenizer beside them."""
         self.method.save(self.model, folder)
@@ -84,7 +89,7 @@ class FineTuner(pl.LightningModule):
         output = self.model(input_ids=batch["input_ids"], use_cache=False)
         labels = batch["labels"][:, 1:]
         learnt = labels != IGNORE
-        logits = output.logits[:, :-1][learnt].float()
+        logits = output.logits[:, -batch["input_ids"].shape[1] : -1][learnt].float()  # virtual tokens come before
         return functional.cross_entropy(logits, labels[learnt], reduction="sum"), int(learnt.sum())
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:

@@ -1,0 +1,80 @@
+"""The peft library's way to wrap a model, and its files. It knows no method and imports peft only where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftlab.errors import FtlabError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Weights in a PEFT folder.
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+def is_peft(model: nn.Module) -> bool:
+    """Return whether peft made this model (without importing peft if nobody has)."""
+    return any(cls.__name__ == "PeftModel" for cls in type(model).__mro__)
+
+
+def wrap(model: Any, config: Any) -> Any:
+    """Return the model with a peft config applied.
+
+    Args:
+        model: a causal language model of transformers.
+        config: any of peft's configs; its task type is set here.
+
+    Raises:
+        ValueError: peft cannot apply the config to this model.
+    """
+    from peft import TaskType, get_peft_model
+
+    config.task_type = TaskType.CAUSAL_LM
+    return get_peft_model(model, config)
+
+
+def save_adapter(model: Any, folder: Path) -> set[str]:
+    """Write a PEFT folder; return the names of the trainable parameters that it holds as they are.
+
+    A prompt encoder with a network is saved by peft as what the network makes of it: good to use, not to train on.
+    """
+    from peft import get_peft_model_state_dict
+
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    saved = get_peft_model_state_dict(model, save_embedding_layers=False)
+    names = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if model.active_peft_config.is_prompt_learning:
+        [tensor] = saved.values()
+        [name] = [name for name in names if name.endswith("embedding.weight")]
+        return {name} if names[name].shape == tensor.shape and bool((names[name].cpu() == tensor).all()) else set()
+    places = {tensor.data_ptr() for tensor in saved.values()}
+    return {name for name, p in names.items() if p.data_ptr() in places}
+
+
+def load_adapter(model: Any, folder: Path, wanted: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Read a PEFT folder's weights.
+
+    Args:
+        model: as `wrap` returned it.
+        folder: the PEFT folder.
+        wanted: names of parameters that should be in it.
+
+    Returns:
+        the wanted names that are not in it, and names in it that the model does not have.
+
+    Raises:
+        FtlabError: there is no such file.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    if not (folder / ADAPTER_FILE).is_file():
+        raise FtlabError(f"{folder}: has no {ADAPTER_FILE}; use the run's own config")
+    result: Any = set_peft_model_state_dict(model, load_file(folder / ADAPTER_FILE))
+    missing = set(wanted) & set(result.missing_keys)
+    if model.active_peft_config.is_prompt_learning:  # peft fills the embedding itself and reports nothing of it
+        missing = {name for name in wanted if not name.endswith("embedding.weight")}
+    return missing, list(result.unexpected_keys)
