@@ -6,14 +6,22 @@ import difflib
 from collections.abc import Iterable
 
 #: Exit codes of the command line, as the README documents them.
-EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_BUG, EXIT_INPUT, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 4, 130
 
 
 class FtlabError(Exception):
     """What is wrong and what to do about it, in one line: `place: what is wrong; what to do`.
 
-    The command line prints it after `ftlab: error: ` and leaves with exit code 2.
+    The command line prints it after `ftlab: error: ` and leaves with its exit code.
     """
+
+    exit_code = EXIT_INPUT
+
+
+class RefusedError(FtlabError):
+    """Weights and a base that do not belong together; both fingerprints are in the message."""
+
+    exit_code = EXIT_REFUSED
 
 
 class SettingError(FtlabError):

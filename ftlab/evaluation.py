@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
+
+import torch
 
 from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import tell
-from ftlab.data.rows import read_rows
-from ftlab.errors import require
+from ftlab.data.rows import Row, read_rows
+from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import generate
 from ftlab.experiment import Experiment
 from ftlab.runs import Run
+from ftlab.training.identity import Identity
+from ftlab.training.share import shareable, shared_copy
 from ftlab.training.trainer import make_trainer
+from ftlab.training.tuner import FineTuner
 
 
 def load_best(experiment: Experiment, run: Run) -> None:
     """Put a run's best weights into the experiment's model."""
-    experiment.tuner.configure_model()
-    experiment.tuner.method.load(experiment.tuner.model, run.best)
+    experiment.tuner.load(run.best)
 
 
 def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, Any]) -> dict[str, float]:
@@ -36,9 +42,10 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
         require(
             experiment.data.validation is not None, "data.validation", None, "a file of chats to measure the loss on"
         )
-    load_best(experiment, run)
-    tuner = experiment.tuner
     lightning = make_trainer(trainer, loggers=[], callbacks=[])
+    with lightning.strategy.root_device:  # 8-bit weights are packed where they are used; their scales do not move
+        load_best(experiment, run)
+    tuner = experiment.tuner
     figures: dict[str, float] = {}
     if experiment.data.validation is not None:
         [figures] = getattr(lightning, stage)(tuner, datamodule=experiment.data, verbose=False)
@@ -64,13 +71,76 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
     """
     rows = read_rows(prompts)
     load_best(experiment, run)
-    tuner = experiment.tuner
-    tuner.model.to(make_trainer(trainer, loggers=[], callbacks=[]).strategy.root_device)
-    limits = experiment.exam or Exam(questions=prompts)  # its defaults for length and batches
+    experiment.tuner.model.to(_device(trainer))
+    answers = _answer(experiment.tuner, rows, experiment.exam, "answers")
+    _write(output, rows, [{"answer": answer} for answer in answers])
+
+
+def predict_each(
+    experiment: Experiment, adapters: dict[Run, FineTuner], prompts: str, output: Path, trainer: dict[str, Any]
+) -> None:
+    """Answer every prompt of a file with each of several runs' best weights, on one base that is loaded once.
+
+    Args:
+        experiment: the settings of the base; the exam's hold for the length and the batches of the answers.
+        adapters: the runs, with their methods.
+        prompts: JSONL file of chats; a closing assistant turn is left out of the prompt.
+        output: JSONL file to write: each chat's keys and `answers` by the run's folder.
+        trainer: arguments of Lightning's Trainer, which chooses the device.
+
+    Raises:
+        RefusedError: the runs were trained on different bases, or on another than the settings name.
+        FtlabError: the runs load their base differently.
+    """
+    rows = read_rows(prompts)
+    _require_one_base(adapters)
+    shared = experiment.tuner
+    base = shareable(shared.load_base().to(_device(trainer)))
+    answers = {}
+    for run, tuner in adapters.items():
+        start = perf_counter()
+        tuner.chat, tuner.identity = shared.chat, shared.identity
+        tuner.load(run.best, shared_copy(base))
+        tuner.model.to(base.device)  # what the method added
+        tell(f"adapter    {run.folder}   swapped in {perf_counter() - start:.2f} s")
+        answers[str(run.folder)] = _answer(tuner, rows, experiment.exam, str(run.folder))
+        tuner.model = None
+    by_row = zip(*answers.values(), strict=True)
+    _write(output, rows, [{"answers": dict(zip(answers, texts, strict=True))} for texts in by_row])
+
+
+def _require_one_base(adapters: dict[Run, FineTuner]) -> None:
+    """Refuse runs that cannot share a base, before it is loaded."""
+    (first, tuner), *others = adapters.items()
+    for run, other in others:
+        Identity.read(first.best).require(
+            Identity.read(run.best), str(first.folder), f"{run.folder} on", "give runs of one base"
+        )
+        if _loading(tuner) != _loading(other):
+            both = " and ".join(f"{type(t.method).__name__} on {t.base.dtype}" for t in (tuner, other))
+            raise FtlabError(
+                f"--adapters: {first.folder} and {run.folder} load their base differently ({both}); ask them one by one"
+            )
+
+
+def _loading(tuner: FineTuner) -> str:
+    return repr((tuner.base.dtype, tuner.method.load_kwargs()))
+
+
+def _device(trainer: dict[str, Any]) -> torch.device:
+    return make_trainer(trainer, loggers=[], callbacks=[]).strategy.root_device
+
+
+def _answer(tuner: FineTuner, rows: Sequence[Row], exam: Exam | None, title: str) -> list[str]:
+    limits = exam or Exam(questions=rows[0].file)  # its defaults for length and batches
     asked = [tuner.chat.prompt(row.prompt) for row in rows]
-    answers = generate(tuner.model, tuner.chat, asked, limits.max_new_tokens, limits.batch_size)
+    return generate(tuner.model, tuner.chat, asked, limits.max_new_tokens, limits.batch_size, title)
+
+
+def _write(output: Path, rows: Sequence[Row], results: Sequence[dict[str, Any]]) -> None:
+    """Write each chat with what was answered."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", encoding="utf-8") as file:
-        for row, answer in zip(rows, answers, strict=True):
-            file.write(json.dumps({**row.extra, "messages": row.messages, "answer": answer}, ensure_ascii=False) + "\n")
+        for row, result in zip(rows, results, strict=True):
+            file.write(json.dumps({**row.extra, "messages": row.messages, **result}, ensure_ascii=False) + "\n")
     tell(f"answers    {len(rows)} written to {output}")

@@ -22,12 +22,14 @@ from ftlab.config import describe
 from ftlab.data.module import ChatData
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
+from ftlab.plugins import keep
 from ftlab.report.page import write_report
 from ftlab.runs import Run
 from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
+from ftlab.training.packed import parameter_counts
 from ftlab.training.trainer import TRAINER_DEFAULTS, make_trainer
 from ftlab.training.tuner import FineTuner
 
@@ -103,10 +105,10 @@ class Experiment:
         if not lightning.is_global_zero:
             return run
         self.tuner.model.to(lightning.strategy.root_device)
-        self.tuner.method.load(self.tuner.model, run.best)
+        self.tuner.load(run.best)
         if sit:
             sit.sit(self.tuner, "after")
-        trainable, total = self.tuner.parameter_counts()
+        trainable, total = parameter_counts(self.tuner.model)
         summary: dict[str, Any] = {
             "name": self.name,
             "ftlab": ftlab.__version__,
@@ -143,6 +145,7 @@ class Experiment:
         if self.data.dropped:
             (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
         tell(f"run        {run.folder}")
+        keep([self.tuner.method, self.exam and self.exam.grader], run.plugins)
         if resume:
             _carry_over(Run(resume.parent.parent), run)
             tell(f"resumed    {resume}")

@@ -21,7 +21,7 @@ class Run:
 
     Holds `config.yaml` (resolved; `fit` takes it again), `metrics.csv`, `exam/*.jsonl` (the answers of each sitting),
     `best/` (the method's own format, for LoRA a plain PEFT folder), `last/` (to resume from), `summary.json`,
-    `report.html`, and W&B's files.
+    `report.html`, `plugins/` (the sources of those that it used), and W&B's files.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -93,6 +93,11 @@ class Run:
     def last(self) -> Path:
         """The newest checkpoint, to resume from."""
         return self.folder / "last" / "last.ckpt"
+
+    @property
+    def plugins(self) -> Path:
+        """Folder of the sources of the plugins that it used."""
+        return self.folder / "plugins"
 
     @property
     def report_file(self) -> Path:

@@ -20,6 +20,7 @@ LAYERS = [
     {"report", "export"},
     {"experiment"},
     {"evaluation"},
+    {"conformance"},
     {"cli"},
     {"__main__"},
 ]

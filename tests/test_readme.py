@@ -19,7 +19,7 @@ COMMANDS = [
 
 def test_the_readme_has_the_commands_that_are_run_here():
     assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python"]
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])

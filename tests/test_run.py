@@ -10,7 +10,7 @@ import torch
 
 from ftlab import Run
 from ftlab.cli.main import main
-from tests.conftest import QUICKSTART, ROOT, ftlab, losses
+from tests.conftest import QUICKSTART, ftlab, losses
 
 
 def test_the_terminal_tells_the_summary(finished):
@@ -193,29 +193,6 @@ def test_an_exam_without_validation_data_decides(in_workplace):
     figures = json.loads((run.folder / "test.json").read_text())
     assert figures["exam/score"] == pytest.approx(run.summary["exam"]["after"]["score"])
     assert main(["validate", str(run.folder)]) == 2
-
-
-def test_a_run_with_a_named_plugin_can_be_opened_again(in_workplace, tmp_path, capsys):
-    text = (ROOT / "plugins/ia3.py").read_text().replace("class IA3", "class Scales")
-    (tmp_path / "scales.py").write_text(text)
-    args = ["--config", "configs/quickstart.yaml", "--method", "Scales", "--trainer.max_steps", "1", "--exam", "null"]
-    more = ["--wandb.mode", "off", "--name", "named", "--plugins", str(tmp_path / "scales.py")]
-    assert main(["fit", *args, *more]) == 0
-    run = Run.newest("named", "best")
-    for command in (["validate", str(run.folder)], ["merge", str(run.folder), "--output", str(tmp_path / "merged")]):
-        result = ftlab(Path.cwd(), *command)
-        assert result.returncode == 0, result.stderr
-
-
-def test_a_plugin_method_runs_by_its_name(in_workplace):
-    args = ["--method", "IA3", "--trainer.max_steps", "2", "--wandb.mode", "off", "--name", "plugin", "--exam", "null"]
-    config = Path("plugin.yaml")
-    config.write_text("data: {train: experiments/lesson/train_100.jsonl}\ntrainer: {enable_progress_bar: false}\n")
-    assert main(["fit", "--config", str(config), *args]) == 0
-    run = Run.newest("plugin", "best")
-    assert run.summary["method"] == "IA3"
-    assert run.summary["best"]["by"] == "newest"
-    assert run.config["method"]["class_path"] == "plugins.ia3.IA3"
 
 
 def test_two_runs_at_once_get_two_folders(tmp_path):

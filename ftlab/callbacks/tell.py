@@ -8,6 +8,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
+from ftlab.training.packed import parameter_counts
+
 #: Rows left out that are named on the screen; the run's folder lists all of them.
 NAMED_DROPS = 3
 
@@ -18,7 +20,7 @@ class Tell(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Print what the run trains, and on what."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        free, total = pl_module.parameter_counts()
+        free, total = parameter_counts(pl_module.model)
         method = type(pl_module.method).__name__
         tell(f"model      {pl_module.base.base}: {method} trains {free:,} of {total:,} parameters")
         for split, count in data.counts().items():

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ftlab.cli.sources import Sources
-from ftlab.errors import FtlabError, choices_help
-from ftlab.plugins import load_plugins, origin, registered
+from ftlab.cli.sources import Sources, option_values
+from ftlab.errors import EXIT_BUG, FtlabError, choices_help
+from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_skipped
 
 COMMANDS = ("fit", "validate", "test", "predict", "methods", "merge", "chat")
 
@@ -26,19 +26,20 @@ class Parser(argparse.ArgumentParser):
         raise FtlabError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def run_command(command: str, args: Sequence[str]) -> None:
-    """Load the plugins and run a command.
+def run_command(command: str, args: Sequence[str]) -> int:
+    """Load the plugins and run a command; return the exit code.
 
     Raises:
         FtlabError: there is no such command, or its input is at fault.
     """
     if command not in COMMANDS:
         raise FtlabError(f"{command}: not a command; {choices_help(command, COMMANDS)}")
-    is_run = bool(args) and (Path(args[0]) / "config.yaml").is_file()
-    load_plugins(Sources([*(["--config", f"{args[0]}/config.yaml"] if is_run else []), *args]).values("plugins"))
+    runs = [*args[:1], *option_values(args, "--adapters", several=True)]
+    configs = [f"--config={run}/config.yaml" for run in runs if (Path(run) / "config.yaml").is_file()]
+    sources = Sources([*configs, *args])
+    load_plugins(sources.values("plugins"), configs=sources.files)
     if command == "methods":
-        show_methods(args)
-        return
+        return show_methods(args)
     quiet()
     if command in ("merge", "chat"):
         use_run(command, args)
@@ -46,6 +47,7 @@ def run_command(command: str, args: Sequence[str]) -> None:
         from ftlab.cli.lightning import run_lightning
 
         run_lightning(command, args)
+    return 0
 
 
 def quiet() -> None:
@@ -55,17 +57,22 @@ def quiet() -> None:
 
     for name in ("lightning.pytorch", "lightning.fabric", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for module in ("lightning", "torch", "jsonargparse", "transformers"):
+    for module in ("lightning", "torch", "jsonargparse", "transformers", "peft"):
         warnings.filterwarnings("ignore", module=rf"{module}\b.*")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 
 
-def show_methods(args: Sequence[str]) -> None:
-    """Print all methods, or the settings of one."""
-    parser = Parser("ftlab methods", description="List the methods, or the settings of one.")
+def show_methods(args: Sequence[str]) -> int:
+    """Print all methods, the settings of one, or what the conformance kit finds."""
+    if args[:1] == ["check"]:
+        quiet()
+        from ftlab.cli.check import check
+
+        return 0 if check(args[1:]) else EXIT_BUG
+    parser = Parser("ftlab methods", description="List the methods, the settings of one, or check one.")
     parser.add_argument("name", nargs="?", help="a method")
-    parser.add_argument("--plugins", nargs="+", default=[], help="a Python file with methods of your own")
+    parser.add_argument("--plugins", nargs="+", default=[], help="files or modules with methods of your own")
     name = parser.parse_args(args).name
 
     from ftlab.methods import Method
@@ -75,16 +82,18 @@ def show_methods(args: Sequence[str]) -> None:
         for method in methods.values():
             print(f"{method.__name__:12} {origin(method):24} {_first_line(method)}")
     elif name not in methods:
-        raise FtlabError(f"{name}: not a method; {choices_help(name, methods)}")
+        raise failure_of(name) or FtlabError(f"{name}: not a method; {choices_help(name, methods)}")
     else:
         _show_settings(methods[name])
+    warn_of_skipped()
+    return 0
 
 
 def use_run(command: str, args: Sequence[str]) -> None:
     """Merge a run, or talk to it."""
     parser = Parser(f"ftlab {command}")
     parser.add_argument("run", help="a folder runs/<name>/<stamp>")
-    parser.add_argument("--plugins", nargs="+", default=[], help="a Python file with methods of your own")
+    parser.add_argument("--plugins", nargs="+", default=[], help="files or modules with methods of your own")
     if command == "merge":
         parser.add_argument("--output", required=True, type=Path, help="folder to make for the merged model")
     else:
@@ -99,10 +108,15 @@ def use_run(command: str, args: Sequence[str]) -> None:
 
     run = Run.open(options.run)
     experiment = open_experiment(run)
+    warn_of_skipped()
     tuner = experiment.tuner
     dtype = tuner.base.dtype
     if command == "merge":
-        tuner.base.dtype, tuner.method = "float32", tuner.method.exact()  # where the equality is proved
+        tuner.method = tuner.method.exact()  # equality is proved in float32
+        if (
+            "quantization_config" not in tuner.method.load_kwargs()
+        ):  # else other weights would be packed than in training
+            tuner.base.dtype = "float32"
     load_best(experiment, run)
     if command == "merge":
         difference = merge(tuner, options.output, dtype)
@@ -119,8 +133,14 @@ def _show_settings(method: Any) -> None:
     """Print a method's docstring and its fields with defaults and documentation."""
     from docstring_parser import parse_from_object
 
-    documented = {param.arg_name: param.description or "" for param in parse_from_object(method).params}
+    documented = {
+        param.arg_name: param.description or ""
+        for cls in reversed(method.__mro__)
+        if dataclasses.is_dataclass(cls)
+        for param in parse_from_object(cls).params
+    }
     print(f"{method.__name__} ({origin(method)})\n\n{inspect.getdoc(method)}\n")
     for field in dataclasses.fields(method):
         default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
-        print(f"  {field.name}: {field.type}{default}\n      {' '.join(documented.get(field.name, '').split())}")
+        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        print(f"  {field.name}: {kind}{default}\n      {' '.join(documented.get(field.name, '').split())}")

@@ -10,12 +10,20 @@ from ftlab.cli.sources import Sources
 from ftlab.errors import FtlabError, choices_help
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
-from ftlab.plugins import registered
+from ftlab.plugins import failure_of, registered
 
 QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
 KINDS: dict[str, type] = {"method": Method, "grader": Grader}
+
+#: What the parser says where one object or a list of them may stand: its complaints about either.
+ONE_OR_SEVERAL = re.compile(
+    r"Does not validate against any of the Union subtypes\n"
+    r" *Subtypes: \[<class '(?P<kind>[\w.]+)'>, list\[(?P=kind)\]\]\n"
+    r" *Errors:\n(?P<bullet> *- )(?P<errors>.*)\n *Given value type: <class '(?P<given>[\w.]+)'>",
+    flags=re.DOTALL,
+)
 
 
 def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
@@ -26,9 +34,9 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
         sources: where the settings were written.
         settings: all dotted keys that the command knows.
     """
-    message = message.strip()
-    if refused := re.search(r"^  - ([a-z_]+(?:\.[a-z_]+)+): (.+ is not .+)$", message, flags=re.MULTILINE):
-        return FtlabError(f"{sources.place(refused[1])}: {refused[2]}")
+    message = ONE_OR_SEVERAL.sub(_meant, message.strip())
+    if refused := re.search(r"^[ -]*([a-z_]+(?:\.[a-z_]+)+): ((.+) is not .+)$", message, flags=re.MULTILINE):
+        return FtlabError(f"{sources.place(refused[1], refused[3].strip(QUOTES))}: {refused[2]}")
     keys: list[str] = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
     nested = re.search(r"NestedArg\(key='([^']+)'", message)
@@ -37,9 +45,14 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
     if unknown := re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?(?:--)?([\w.]+)", message):
         return _unknown_key(unknown[1], sources, settings)
     unknown = re.search(r"(?:Expected a dot import path string|[Ii]mport path): ([\w.]+)", message)
+    unknown = unknown or re.search(
+        r"class_path '([\w.]+)':\s+(?:No module named |module '\S+' has no attribute )", message
+    )
     if unknown and (kind := KINDS.get(key.rpartition(".")[2])):
-        names = choices_help(unknown[1], registered(kind))
-        return FtlabError(f"{sources.place(key)}: no {kind.__name__.lower()} is called {unknown[1]}; {names}")
+        if failure := failure_of(unknown[1]):
+            return failure
+        what = f"no {kind.__name__.lower()} is called {unknown[1]}; {choices_help(unknown[1], registered(kind))}"
+        return FtlabError(f"{sources.place(key, unknown[1])}: {what}")
     if missing := re.search(r"arguments? (?:are|is) required: (\S+)", message):
         name = missing[1].split(".", 1)[-1]
         return FtlabError(f"{name}: not set; write it into the config or give --{name}")
@@ -51,8 +64,18 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
     )
     if wanted and given:
         types = [name for name in dict.fromkeys(map(_type_name, wanted)) if name != "null"]
-        return FtlabError(f"{sources.place(key)}: {given[1].strip(QUOTES)!r} is not {' or '.join(types)}")
+        value = given[1].strip(QUOTES)
+        return FtlabError(f"{sources.place(key, value)}: {value!r} is not {' or '.join(types)}")
+    if given and (kind := KINDS.get(key.rpartition(".")[2])):
+        what = f"{given[1]} is not a {kind.__name__.lower()}"
+        return FtlabError(f"{sources.place(key, given[1])}: {what}; {choices_help(given[1], registered(kind))}")
     return FtlabError(f"{sources.place(key)}: {_last_reason(message)}" if key else _last_reason(message))
+
+
+def _meant(union: re.Match[str]) -> str:
+    """Return the complaint about what the user wrote, one object or a list."""
+    one, _, several = union["errors"].partition("\n" + union["bullet"])
+    return several if union["given"] == "list" else one
 
 
 def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> FtlabError:
@@ -61,7 +84,7 @@ def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> Ft
     for kind in KINDS.values():
         classes |= registered(kind)
     names = [field.name for field in dataclasses.fields(classes[cls_name])] if cls_name in classes else []
-    place = sources.place(f"{key}.{name}")
+    place = sources.place(f"{key}.{name}", cls_name)
     help_ = choices_help(name, names) if names else "it has none; leave this out"
     return FtlabError(f"{place}: not a setting of {cls_name}; {help_}")
 
@@ -84,7 +107,8 @@ def _type_name(text: str) -> str:
     """Return a type as a person would say it."""
     if choices := re.search(r"Literal\[(.*)\]", text):
         return f"one of {choices[1]}"
-    names = {"NoneType": "null", "int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+    names = {"NoneType": "null", "bool": "true or false", "list": "a list", "str": "a text"}
+    names |= {"int": "a whole number", "float": "a number"}
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
     return names.get(text, f"of the type {text}")
 

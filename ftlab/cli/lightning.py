@@ -13,10 +13,11 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ftlab.cli.explain import explain
-from ftlab.cli.settings import add_settings, build_experiment
-from ftlab.cli.sources import Sources
+from ftlab.cli.settings import add_settings, build_experiment, open_experiment
+from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import FtlabError, SettingError
-from ftlab.evaluation import evaluate, predict
+from ftlab.evaluation import evaluate, predict, predict_each
+from ftlab.plugins import is_file, warn_of_skipped
 from ftlab.runs import Run
 from ftlab.training.trainer import TRAINER_DEFAULTS
 
@@ -82,12 +83,19 @@ class FtlabCLI(LightningCLI):
                 help="Whose best weights: `best` (of the newest run of this name), or a run's folder.",
             )
         if self.command == "predict":
+            parser.add_argument(
+                "--adapters",
+                type=str,
+                nargs="+",
+                default=[],
+                help="Several runs' folders in place of one: each answers, on one base that is loaded once.",
+            )
             parser.add_argument("--prompts", type=str, required=True, help="JSONL file of chats to answer.")
             parser.add_argument(
                 "--output",
                 type=str | None,
                 default=None,
-                help="JSONL file for the answers; by default answers/ in the run's folder.",
+                help="JSONL file for the answers; by default in answers/ of the (first) run's folder.",
             )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -97,6 +105,7 @@ class FtlabCLI(LightningCLI):
         except ArgumentError as error:
             known = [action.dest for action in self._parser(self.command)._actions if action.dest != "help"]
             raise explain(str(error), self.sources, known) from error
+        warn_of_skipped()
 
     def instantiate_classes(self) -> None:
         """Make the objects of the sections; the experiment makes the Trainer, once the run has a folder."""
@@ -112,24 +121,28 @@ class FtlabCLI(LightningCLI):
 
     def _fit(self) -> None:
         config = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))
-        config["plugins"] = [str(Path(file).resolve()) for file in config["plugins"]]
+        config["plugins"] = [str(Path(name).resolve()) if is_file(name) else name for name in config["plugins"]]
         del config["ckpt_path"]  # where a run began is in its summary; its config alone reproduces it
         resume = find_checkpoint(self.settings.ckpt_path, self.settings.name) if self.settings.ckpt_path else None
         self.experiment.fit(self.trainer_options, config, resume)
 
     def _validate(self) -> None:
-        evaluate(self.experiment, self._tested_run(), self.command, self.trainer_options)
+        evaluate(self.experiment, self._tested_run(self.settings.ckpt_path), self.command, self.trainer_options)
 
     _test = _validate
 
     def _predict(self) -> None:
-        run = self._tested_run()
-        default = run.folder / "answers" / f"{Path(self.settings.prompts).stem}.jsonl"
-        output = Path(self.settings.output) if self.settings.output else default
-        predict(self.experiment, run, self.settings.prompts, output, self.trainer_options)
+        several = dict.fromkeys(self.settings.adapters)
+        runs = [self._tested_run(path) for path in several or [self.settings.ckpt_path]]
+        name = f"{Path(self.settings.prompts).stem}{'-each' if several else ''}.jsonl"
+        output = Path(self.settings.output or runs[0].folder / "answers" / name)
+        if several:
+            adapters = {run: open_experiment(run).tuner for run in runs}
+            predict_each(self.experiment, adapters, self.settings.prompts, output, self.trainer_options)
+        else:
+            predict(self.experiment, runs[0], self.settings.prompts, output, self.trainer_options)
 
-    def _tested_run(self) -> Run:
-        path = self.settings.ckpt_path
+    def _tested_run(self, path: str) -> Run:
         run = Run.newest(self.settings.name, "best") if path == "best" else Run.open(path)
         if not run.best.is_dir():
             raise FtlabError(f"{run.folder}: this run has kept no best checkpoint; train it first")
@@ -154,7 +167,11 @@ def run_lightning(command: str, args: Sequence[str]) -> None:
     """Run fit, validate, test or predict; a run's folder as the first argument stands for its config and weights."""
     if command != "fit" and not args:
         raise FtlabError(f"{command}: of which run? ftlab {command} runs/<name>/<stamp>")
-    if command != "fit" and not args[0].startswith("-"):
-        run = Run.open(args[0])
-        args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[1:]]
+    named = [arg for arg in args[:1] if command != "fit" and not arg.startswith("-")]
+    adapters = option_values(args, "--adapters", several=True)
+    if named and adapters:
+        raise FtlabError(f"{command}: {named[0]} and --adapters; give one run, or several after --adapters")
+    if runs := named or adapters:
+        run = Run.open(runs[0])
+        args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[len(named) :]]
     FtlabCLI(command, args)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ftlab import __version__
-from ftlab.errors import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, FtlabError
+from ftlab.errors import EXIT_BUG, EXIT_INTERRUPTED, FtlabError
 
 HELP = f"""ftlab {__version__}: which fine-tuning method really works on my task?
 
@@ -19,10 +19,12 @@ train and measure (every setting of the YAML is also an option; see ftlab fit --
   validate  RUN              loss and perplexity of a run's best checkpoint
   test      RUN              the same and the exam
   predict   RUN --prompts FILE.jsonl [--output FILE.jsonl]
-            answer every chat of a file
+            answer every chat of a file; --adapters RUN RUN ... in place of RUN answers with each, on one base
 
 look
   methods   [NAME]           the fine-tuning methods, built-in and plugins; the settings of one
+  methods   check NAME [--method.r 16 ...]
+            hold a method to the contract on small random models, a line for each check
 
 use
   chat      RUN              talk to a run's best checkpoint
@@ -30,7 +32,8 @@ use
 
 RUN is a folder runs/<name>/<stamp>. validate, test and predict also take --config and --ckpt_path.
 --plugins FILE.py loads a method or grader of your own; the files in ./plugins are loaded anyway.
-Exit codes: 0 done, 1 a fault in ftlab (--debug shows where), 2 a fault in the input, 130 interrupted.
+Exit codes: 0 done, 1 a fault in ftlab (--debug shows where), 2 a fault in the input, 4 refused: weights that belong to
+another base, tokenizer or chat template, 130 interrupted.
 """
 
 
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from ftlab.cli.commands import run_command
 
-        run_command(args[0], args[1:])
+        return run_command(args[0], args[1:])
     except KeyboardInterrupt:
         print("ftlab: interrupted; ftlab fit ... --ckpt_path last goes on from the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -56,11 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(f"ftlab: error: {error}", file=sys.stderr)
-        return EXIT_INPUT
+        return error.exit_code
     except Exception as error:
         if debug:
             raise
         reason = (str(error).strip() or "no message").splitlines()[0]
         print(f"ftlab: error: {type(error).__name__}: {reason}; --debug shows where", file=sys.stderr)
         return EXIT_BUG
-    return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from argparse import ArgumentError
-from typing import Any
+from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from ftlab.cli.explain import explain
+from ftlab.cli.explain import KINDS, explain
 from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
 from ftlab.exam.exam import Exam
 from ftlab.experiment import EarlyStopping, Experiment
 from ftlab.methods import Chain, LoRA, Method
+from ftlab.plugins import registered, source_file, warn
 from ftlab.runs import Run
 from ftlab.tracking import WandB
 from ftlab.training.base import Base
@@ -25,9 +27,13 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 def add_settings(parser: ArgumentParser) -> None:
     """Add every section but the Trainer's."""
+    for kind in KINDS.values():
+        classes: dict[str, type] = registered(kind)
+        for cls in classes.values():
+            resolve_types(cls)
     parser.add_argument("--name", type=str, default="run", help="Folder below runs/ that the run's folder is made in.")
     parser.add_argument(
-        "--plugins", type=str, nargs="+", default=[], help="Python files with methods or graders of your own."
+        "--plugins", type=str, nargs="+", default=[], help="Files or modules with methods or graders of your own."
     )
     parser.add_class_arguments(Base, "model")
     parser.add_argument(
@@ -43,6 +49,25 @@ def add_settings(parser: ArgumentParser) -> None:
         help="When to give up waiting for a better checkpoint; null never does.",
     )
     parser.add_class_arguments(WandB, "wandb")
+
+
+def resolve_types(cls: type) -> None:
+    """Put a dataclass's types in place of their names.
+
+    The parser would look up all names in the module of the class; one that only the module of a class above it knows
+    would leave all of its settings unchecked, in silence.
+    """
+    if not dataclasses.is_dataclass(cls):
+        return
+    try:
+        hints = get_type_hints(cls)
+    except NameError as error:
+        warn(
+            f"{source_file(cls)}: {cls.__name__}: {error}; import it outside TYPE_CHECKING, else no setting is checked"
+        )
+    else:
+        make: Any = cls.__init__
+        make.__annotations__ |= {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def build_experiment(settings: Namespace | Any) -> Experiment:

@@ -41,11 +41,15 @@ class Sources:
             found += [str(item.value) for item in items]
         return found
 
-    def place(self, key: str) -> str:
+    def place(self, key: str, of: str = "") -> str:
         """Return where a dotted key was set, as `file:line: key`, or `--key`, or the bare key.
 
         Options win over files and later files over earlier ones, as they do when settings are read. Where the key
         itself is nowhere, the place of the nearest one above it is returned.
+
+        Args:
+            key: the setting.
+            of: in a list, the item that is meant: its class, or the setting's value there.
         """
         parts = [part for part in key.split(".") if part not in HIDDEN]
         shown = ".".join(parts)
@@ -54,7 +58,7 @@ class Sources:
             if depth == len(parts) and any(arg.split("=")[0] == option for arg in self.args):
                 return option
             for name, node in reversed(self.files.items()):
-                if (line := _line(node, parts[:depth])) is not None:
+                if (line := _line(node, parts[:depth], of)) is not None:
                     return f"{name}:{line}: {shown}"
         return shown
 
@@ -124,11 +128,24 @@ def _child(node: Any, key: str) -> Any:
     return entry[1] if entry else None
 
 
-def _line(node: Any, parts: list[str]) -> int | None:
-    line = None
+def _line(node: Any, parts: list[str], of: str = "") -> int | None:
+    entry = _entries(node).get(parts[0])
+    if entry is None:
+        return None
+    key, value = entry
+    if isinstance(value, yaml.SequenceNode):
+        items = sorted(value.value, key=lambda item: of not in _marks(item, parts[1:]))
+        if parts[1:]:
+            return next((line for item in items if (line := _line(item, parts[1:], of)) is not None), None)
+        if items and of in _marks(items[0], []):
+            return items[0].start_mark.line + 1
+    return _line(value, parts[1:], of) if parts[1:] else key.start_mark.line + 1
+
+
+def _marks(item: Any, parts: list[str]) -> set[str]:
+    """Return what tells an item of a list from the others: its class, and the value of a setting."""
+    found = [item, _child(item, "class_path")]
     for part in parts:
-        entry = _entries(node).get(part)
-        if entry is None:
-            return None
-        line, node = entry[0].start_mark.line + 1, entry[1]
-    return line
+        item = _child(item, part)
+    texts = [str(node.value) for node in [*found, item] if isinstance(node, yaml.ScalarNode)]
+    return {*texts, *(text.rpartition(".")[2] for text in texts)}

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
+from ftlab.errors import SettingError
 from ftlab.methods.peft_format import is_peft
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from torch import nn
+
+#: What the peft library adds to the names of a base's own parameters.
+_PEFT_NAMES = re.compile(r"^base_model\.model\.|\.base_layer(?=\.)")
 
 
 def plain(model: Any) -> Any:
@@ -18,7 +28,7 @@ def plain(model: Any) -> Any:
 def blocks(model: Any) -> dict[str, nn.Module]:
     """Return the decoder's blocks by name, bottom first.
 
-    They are the outermost list of modules in the decoder, the longest one if several lie equally deep.
+    They are the outermost list of modules in the decoder, the one with most parameters if several lie equally deep.
 
     Raises:
         ValueError: there is no such list.
@@ -29,29 +39,61 @@ def blocks(model: Any) -> dict[str, nn.Module]:
     lists = [(name, m) for name, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
     if not lists:
         raise ValueError(f"{type(decoder).__name__} has no list of blocks")
-    _, found = min(lists, key=lambda item: (item[0].count("."), -len(item[1])))
+    _, found = min(lists, key=lambda item: (item[0].count("."), -size(item[1])))
     names = {module: name for name, module in model.named_modules()}
     return {names[block]: block for block in found}
 
 
+def width(model: Any) -> int:
+    """Return the size of the hidden states that the blocks pass on."""
+    return plain(model).config.get_text_config().hidden_size
+
+
+def mixers(block: nn.Module) -> list[nn.Module]:
+    """Return the parts of a block in which tokens see each other: attention or its linear relatives."""
+    return [part for part in _parts(block) if _arguments(part) & {"attention_mask", "past_key_values", "cache_params"}]
+
+
+def mlp(block: nn.Module) -> nn.Module | None:
+    """Return the part of a block that transforms each token alone, experts included; None where there is none.
+
+    Where a block holds bare layers in its place, it is the last of them.
+    """
+    others = mixers(block)
+    tokenwise = [part for part in _parts(block) if part not in others]
+    whole = [part for part in tokenwise if not hasattr(part, "in_features")]
+    return max(whole, key=size) if whole else next(reversed(tokenwise), None)
+
+
+def adds_residual(part: nn.Module) -> bool:
+    """Return whether a part of a block adds the block's input to its own output, which most leave to the block."""
+    return "residual" in _arguments(part)
+
+
 def embeddings(model: Any) -> dict[str, nn.Parameter]:
     """Return the parameters of the input embeddings by name."""
-    return _inside(model, plain(model).get_input_embeddings())
+    return _inside(model, [plain(model).get_input_embeddings()])
+
+
+def below_blocks(model: Any) -> dict[str, nn.Parameter]:
+    """Return the parameters that act before the bottom block by name: of tokens and places, and their norms.
+
+    They are defined before the blocks, where a few also define what they name the final norm.
+    """
+    bottom = {id(p) for p in next(iter(blocks(model).values())).parameters()}
+    before = itertools.takewhile(lambda item: id(item[1]) not in bottom, model.named_parameters())
+    return embeddings(model) | {name: p for name, p in before if "final" not in name}
 
 
 def head(model: Any) -> dict[str, nn.Parameter]:
     """Return the parameters of the language head by name; where it is tied, the embeddings' own."""
-    return _inside(model, plain(model).get_output_embeddings())
+    return _inside(model, [plain(model).get_output_embeddings()])
 
 
 def norms(model: Any) -> dict[str, nn.Parameter]:
     """Return the parameters of all normalization layers, told by the word norm or ln in the name of their class."""
-    found: dict[str, nn.Parameter] = {}
-    for module in model.modules():
-        kind = type(module).__name__.lower()
-        if not list(module.children()) and ("norm" in kind or kind.startswith("ln")):
-            found |= _inside(model, module)
-    return found
+    kinds = ((module, type(module).__name__.lower()) for module in model.modules())
+    return _inside(model, [m for m, kind in kinds if not list(m.children()) and re.search("norm|^ln", kind)])
 
 
 def linear_layers(model: Any) -> dict[str, tuple[int, int]]:
@@ -79,9 +121,60 @@ def untie_head(model: Any) -> None:
     ends = inner.get_input_embeddings(), inner.get_output_embeddings()
     if ends[0].weight is ends[1].weight:
         ends[1].weight = nn.Parameter(ends[1].weight.detach().clone())
-        inner.config.get_text_config().tie_word_embeddings = False
+        for config in (inner.config, inner.config.get_text_config()):  # two in a model that also sees or hears
+            config.tie_word_embeddings = False
+        inner.all_tied_weights_keys = inner.get_expanded_tied_weights_keys(all_submodels=True)
 
 
-def _inside(model: Any, module: Any) -> dict[str, nn.Parameter]:
-    wanted = {id(p) for p in module.parameters()} if module is not None else set()
+def size(module: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def require_patterns(key: str, patterns: Iterable[str]) -> None:
+    """Refuse what is no regular expression.
+
+    Args:
+        key: dotted, as in the YAML.
+        patterns: as written there.
+
+    Raises:
+        SettingError: one of them is none.
+    """
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise SettingError(key, f"{pattern!r} is not a regular expression: {error}") from error
+
+
+def matching(pattern: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
+    """Return the parameters in whose name the regular expression is found.
+
+    Names are the base's own whatever peft wrapped around it.
+
+    Raises:
+        ValueError: there is none; the message tells the nearest names.
+    """
+    names = {name: _PEFT_NAMES.sub("", name) for name in parameters}
+    found = {name: p for name, p in parameters.items() if re.search(pattern, names[name])}
+    if not found:
+        pieces = (name.split(".") for name in names.values())
+        known = {piece for parts in pieces for i in range(len(parts)) for piece in (parts[i], ".".join(parts[: i + 1]))}
+        near = difflib.get_close_matches(pattern, sorted(known), n=3, cutoff=0)
+        raise ValueError(f"{pattern!r} is in the name of no parameter to train; the nearest are {', '.join(near)}")
+    return found
+
+
+def _parts(block: nn.Module) -> list[nn.Module]:
+    """Return a block's parts that hold weight matrices, which norms do not."""
+    return [part for part in block.children() if any(p.ndim >= 2 for p in part.parameters())]
+
+
+def _arguments(part: nn.Module) -> set[str]:
+    return set(inspect.signature(part.forward).parameters)
+
+
+def _inside(model: Any, modules: Iterable[Any]) -> dict[str, nn.Parameter]:
+    wanted = {id(p) for module in modules if module is not None for p in module.parameters()}
     return {name: p for name, p in model.named_parameters() if id(p) in wanted}

@@ -88,17 +88,16 @@ class Method(ABC):
         """
         from safetensors.torch import load_file
 
-        wanted = trainable(model).keys()
+        wanted = {name: p.shape for name, p in trainable(model).items()}
         tensors = load_file(folder / TRAINABLE_FILE) if (folder / TRAINABLE_FILE).is_file() else {}
-        wrong = sorted(tensors.keys() - wanted)
-        model.load_state_dict({k: v for k, v in tensors.items() if k in wanted}, strict=False)
-        if missing := wanted - tensors.keys():
-            if is_peft(model):
-                missing, unexpected = load_adapter(model, folder, missing)
-                wrong += unexpected
-            wrong += sorted(missing)
-        if wrong:
+        wrong = sorted(name for name, tensor in tensors.items() if wanted.get(name) != tensor.shape)
+        missing = wanted.keys() - tensors.keys()
+        if missing and is_peft(model):
+            missing, unexpected = load_adapter(model, folder, missing)
+            wrong += unexpected
+        if wrong := wrong + sorted(missing):
             raise FtlabError(f"{folder}: holds other weights than this method's ({wrong[0]}); use the run's own config")
+        model.load_state_dict(tensors, strict=False)
 
     def merge(self, model: nn.Module) -> nn.Module:
         """Return a plain model with the update folded in.

@@ -25,8 +25,11 @@ class Chain(Method):
     def __post_init__(self) -> None:
         """Refuse lists that make no sense, before a model is loaded."""
         names = [type(method).__name__ for method in self.methods]
-        if not names or all(method.groups_only for method in self.methods):
-            raise SettingError("method", f"[{', '.join(names)}] trains nothing; name a method that does, such as LoRA")
+        if all(method.groups_only for method in self.methods):
+            reason = (
+                f"[{', '.join(names)}] names no method that trains; add one, such as LoRA, or write it without a list"
+            )
+            raise SettingError("method", reason)
         order = [method.groups_only for method in self.methods]
         if order != sorted(order):
             late = names[order.index(True)]

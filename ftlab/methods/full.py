@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from ftlab.errors import FtlabError
+from ftlab.methods import anatomy
 from ftlab.methods.base import Method
 
 if TYPE_CHECKING:
@@ -17,9 +18,21 @@ if TYPE_CHECKING:
 class Full(Method):
     """Train all parameters: the most capacity and memory, and the most forgetting."""
 
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Type of the trained weights in memory; null is the model section's. `bfloat16` halves weights, gradients and
+    the optimizer's state, but loses updates smaller than about 1/256 of a weight; `float16` overflows easily."""
+
+    def load_kwargs(self) -> dict[str, Any]:
+        """Return the type, where it is set."""
+        return {"dtype": self.dtype} if self.dtype else {}
+
     def apply(self, model: nn.Module) -> nn.Module:
         """Leave the model as it is; all of its parameters are trainable."""
         return model
+
+    def count(self, base: nn.Module) -> int:
+        """Return the number of all parameters; a matrix tied to another counts once."""
+        return anatomy.size(base)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write a plain transformers model."""
@@ -42,3 +55,7 @@ class Full(Method):
     def merge(self, model: nn.Module) -> nn.Module:
         """Return the model itself: nothing was added to it."""
         return model
+
+    def exact(self) -> Method:
+        """Return the same with the type of the model section, which is fp32 where equality is proved."""
+        return replace(self, dtype=None)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Weights in a PEFT folder.
 ADAPTER_FILE = "adapter_model.safetensors"
+#: The tensor in that file where the method is virtual tokens, and how the parameter's name ends that it fills.
+PROMPT_KEY, PROMPT_TABLE = "prompt_embeddings", ("embedding.weight", "trainable_embedding")
 
 
 def is_peft(model: nn.Module) -> bool:
@@ -41,15 +43,18 @@ def save_adapter(model: Any, folder: Path) -> set[str]:
 
     A prompt encoder with a network is saved by peft as what the network makes of it: good to use, not to train on.
     """
+    import torch
     from peft import get_peft_model_state_dict
 
-    model.save_pretrained(str(folder), save_embedding_layers=False)
-    saved = get_peft_model_state_dict(model, save_embedding_layers=False)
+    with torch.no_grad():  # an LSTM that makes a prompt has other kernels, and last digits, where gradients are wanted
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+        saved = get_peft_model_state_dict(model, save_embedding_layers=False)
     names = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if model.active_peft_config.is_prompt_learning:
-        [tensor] = saved.values()
-        [name] = [name for name in names if name.endswith("embedding.weight")]
-        return {name} if names[name].shape == tensor.shape and bool((names[name].cpu() == tensor).all()) else set()
+        prompt = saved[PROMPT_KEY].detach().cpu()
+        tables = {name: p.detach().cpu() for name, p in names.items() if name.endswith(PROMPT_TABLE)}
+        held = {name for name, table in tables.items() if table.equal(prompt[-len(table) :])}  # frozen tokens are first
+        return held | {name for name in names if name.rpartition(".")[2] in saved}
     places = {tensor.data_ptr() for tensor in saved.values()}
     return {name for name, p in names.items() if p.data_ptr() in places}
 
@@ -73,8 +78,19 @@ def load_adapter(model: Any, folder: Path, wanted: Iterable[str]) -> tuple[set[s
 
     if not (folder / ADAPTER_FILE).is_file():
         raise FtlabError(f"{folder}: has no {ADAPTER_FILE}; use the run's own config")
-    result: Any = set_peft_model_state_dict(model, load_file(folder / ADAPTER_FILE))
-    missing = set(wanted) & set(result.missing_keys)
-    if model.active_peft_config.is_prompt_learning:  # peft fills the embedding itself and reports nothing of it
-        missing = {name for name in wanted if not name.endswith("embedding.weight")}
-    return missing, list(result.unexpected_keys)
+    tensors = load_file(folder / ADAPTER_FILE)
+    if model.active_peft_config.is_prompt_learning:  # peft reports what it cannot place, or raises, only after the fact
+        encoder = model.prompt_encoder[model.active_adapter]
+        own = {PROMPT_KEY: encoder.embedding.weight, **encoder.state_dict()}
+        unexpected = [key for key in tensors if key not in own or tensors[key].shape != own[key].shape]
+        if unexpected or PROMPT_KEY not in tensors:
+            return set(wanted), unexpected
+        set_peft_model_state_dict(model, tensors)
+        held = {name for name in wanted if name.endswith(PROMPT_TABLE) or name.rpartition(".")[2] in tensors}
+        return set(wanted) - held, []
+    result: Any = set_peft_model_state_dict(model, tensors)
+    names: dict[int, set[str]] = {}  # a tensor that layers share has several names, and is stored under one of them
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    absent = [group for group in names.values() if group <= set(result.missing_keys)]
+    return set(wanted) & set().union(*absent), list(result.unexpected_keys)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from ftlab.data.chat import Chat
 from ftlab.errors import FtlabError
+from ftlab.training.packed import keep_packing
 
 #: Names of models that the package carries, and where they lie in it.
 EMBEDDED = {"ftlab/tiny": Path(__file__).parent.parent / "tiny"}
@@ -59,12 +63,43 @@ class Base:
         if self.attention != "auto":
             kwargs["attn_implementation"] = self.attention
         if self.from_scratch:
-            model = AutoModelForCausalLM.from_config(self._load(AutoConfig.from_pretrained), **kwargs)
+            config = self._load(AutoConfig.from_pretrained)
+            kwargs |= {key: value for key, value in method_kwargs.items() if key == "dtype"}
+            with torch.device("cpu"):  # one seed is one model on every device
+                model = AutoModelForCausalLM.from_config(config, **kwargs)
         else:
             model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs | method_kwargs)
+        keep_packing(model)
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model
+
+    def weight_files(self) -> list[Path]:
+        """Return the safetensors files that `load_model` read; empty where there are none, or they were not looked at.
+
+        Nothing is downloaded: a Hub id's files lie in the cache once it has been loaded.
+        """
+        if self.from_scratch:
+            return []
+        if file := self._file("model.safetensors"):
+            return [file]
+        if index := self._file("model.safetensors.index.json"):
+            names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            return [index.with_name(name) for name in sorted(set(names))]
+        return []
+
+    def _file(self, name: str) -> Path | None:
+        from transformers.utils.hub import cached_file
+
+        found = cached_file(
+            self.source(),
+            name,
+            revision=self.revision,
+            local_files_only=True,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        return Path(found) if found else None
 
     def _load(self, load: Any, **kwargs: Any) -> Any:
         try:

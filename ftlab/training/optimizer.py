@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,10 +18,13 @@ from ftlab.training.muon import MuonAdamW
 class Optimizer:
     """The optimizer and the course of its learning rate."""
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "muon"] = "adamw"
     """`adamw` (Loshchilov and Hutter, 2019, arXiv:1711.05101) suits every method. `muon` (Jordan et al., 2024, scaled
     as in Liu et al., 2025, arXiv:2502.16982, so that AdamW's rates fit) orthogonalizes the update of weight matrices:
-    it needs fewer tokens when a model is trained from scratch. Vectors and embeddings stay with AdamW."""
+    it needs fewer tokens when a model is trained from scratch. Vectors and embeddings stay with AdamW. The others are
+    AdamW by bitsandbytes: `8bit` (Dettmers et al., 2021, arXiv:2110.02861) keeps the moments in a quarter of the
+    memory, a little less exact, but those of embeddings and of tensors below 4096 numbers; `paged` lets them move to
+    the CPU's memory when the GPU's is short, and on a CPU changes nothing."""
     lr: float = 2e-4
     """Peak learning rate. Too high and the loss jumps or never falls; too low and it falls too slowly."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -63,9 +67,12 @@ class Optimizer:
             "weight_decay": self.weight_decay,
         }
         optimizer: torch.optim.Optimizer
-        optimizer = (
-            MuonAdamW(scaled, embeddings, **common) if self.name == "muon" else torch.optim.AdamW(scaled, **common)
-        )
+        if self.name == "muon":
+            optimizer = MuonAdamW(scaled, embeddings, **common)
+        elif self.name == "adamw":
+            optimizer = torch.optim.AdamW(scaled, **common)
+        else:
+            optimizer = _from_bitsandbytes(self.name, scaled, embeddings, common)
         return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))
 
     def override(self, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
@@ -93,3 +100,17 @@ class Optimizer:
         done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
         falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
         return self.min_lr_ratio + (1 - self.min_lr_ratio) * falling
+
+
+def _from_bitsandbytes(
+    name: str, groups: list[dict[str, Any]], embeddings: set[int], common: dict[str, Any]
+) -> torch.optim.Optimizer:
+    from bitsandbytes import optim
+
+    warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")  # the setting's text says so
+    classes = {"adamw_8bit": optim.AdamW8bit, "paged_adamw": optim.PagedAdamW, "paged_adamw_8bit": optim.PagedAdamW8bit}
+    manager = optim.GlobalOptimManager.get_instance()
+    manager.initialize()  # it goes by ids, and those of an earlier run's parameters may be in use again
+    kept = [p for group in groups for p in group["params"] if id(p) in embeddings]
+    manager.override_config(kept, "optim_bits", 32)
+    return classes[name](groups, **common)

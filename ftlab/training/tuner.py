@@ -16,7 +16,11 @@ from ftlab.data.loader import IGNORE
 from ftlab.errors import FtlabError
 from ftlab.methods.base import Method, trainable
 from ftlab.training.base import Base
+from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
+from ftlab.training.identity import Identity
 from ftlab.training.optimizer import Optimizer
+from ftlab.training.packed import try_packed
+from ftlab.training.random_state import restore_random_state
 
 Batch = dict[str, torch.Tensor]
 
@@ -40,6 +44,8 @@ class FineTuner(pl.LightningModule):
         self.optimizer = optimizer or Optimizer()
         self.seed = seed
         self.model: Any = None
+        self.random_state: dict[str, Any] | None = None  # of a run to resume
+        self.identity: Identity  # known from when the base is loaded
         self.validation_loss = MeanMetric()
         self.step_loss: torch.Tensor | float = 0.0  # of the batches accumulated so far, per token of the whole step
         self.strict_loading = False  # a checkpoint holds the trainable weights only; on_load_checkpoint compares keys
@@ -49,19 +55,41 @@ class FineTuner(pl.LightningModule):
         """The model's chat rendering; loads the tokenizer."""
         return self.base.load_chat()
 
-    def configure_model(self) -> None:
-        """Load the base and apply the method, once."""
-        if self.model is not None:
-            return
-        if self.seed is not None:
-            torch.manual_seed(self.seed)  # new weights are the same whatever was drawn before
-        model = self.base.load_model(**self.method.load_kwargs())
+    def configure_model(self, **loading: Any) -> None:
+        """Load the base and apply the method, once.
+
+        Args:
+            loading: what the base is loaded with besides the method's own.
+        """
+        if self.model is None:
+            self.attach(self.load_base(**loading))
+
+    def load_base(self, **loading: Any) -> Any:
+        """Load the base as the method needs it, and note its identity.
+
+        Args:
+            loading: what it is loaded with besides.
+        """
+        self._seed()
+        model = self.base.load_model(**self.method.load_kwargs() | loading)
+        self.identity = Identity.of(self.base, model, self.chat.tokenizer)
+        return model
+
+    def attach(self, model: Any) -> None:
+        """Apply the method to a base that `load_base` loaded, or to a copy of one.
+
+        Raises:
+            FtlabError: the method does not fit it.
+        """
+        self._seed()
         try:
             self.model = self.method.apply(model)
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
             raise FtlabError(f"method: {type(self.method).__name__} does not fit this model: {reason}") from error
         self.model.train()
+        if getattr(model, "is_quantized", False):
+            try_packed(self.model, type(self.method).__name__)
 
     def on_fit_start(self) -> None:
         """Let the method set its new weights from the data; a resumed run has done so."""
@@ -69,14 +97,29 @@ class FineTuner(pl.LightningModule):
             self.method.initialize(self.model, self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
 
     def save(self, folder: Path) -> None:
-        """Write the trained weights in the method's format, and the tokenizer beside them."""
+        """Write the trained weights in the method's format, the tokenizer and the base's identity beside them."""
         self.method.save(self.model, folder)
         self.chat.tokenizer.save_pretrained(str(folder))
+        self.identity.write(folder)
 
-    def parameter_counts(self) -> tuple[int, int]:
-        """Return how many parameters are trainable, and how many there are."""
-        counts = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
-        return sum(n for n, free in counts if free), sum(n for n, _ in counts)
+    def load(self, folder: Path, base: Any = None) -> None:
+        """Read weights that `save` wrote, into the model or, where there is none yet, onto a base.
+
+        Args:
+            folder: the weights.
+            base: a copy of the base whose identity this tuner has; None loads it.
+
+        Raises:
+            RefusedError: they were trained on another base, tokenizer or template; told before the method is applied.
+            FtlabError: the folder holds no identity, or other weights than this method's.
+        """
+        wanted = Identity.read(folder)
+        if self.model is None and base is None:
+            base = self.load_base()
+        wanted.require(self.identity, str(folder))
+        if self.model is None:
+            self.attach(base)
+        self.method.load(self.model, folder)
 
     def loss_sum(self, batch: Batch) -> tuple[torch.Tensor, int]:
         """Return the summed cross entropy of the supervised tokens, and their number.
@@ -156,28 +199,31 @@ class FineTuner(pl.LightningModule):
         self.log("train/gradient_norm", norm)
 
     def on_train_start(self) -> None:
-        """Resume with this run's settings: the new command line wins over the old one."""
+        """Resume with this run's settings, for the new command line wins over the old one, and the old random state."""
+        if self.random_state is not None:
+            restore_random_state(self.random_state)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         schedule: Any = self.lr_schedulers()
         self.optimizer.override(optimizer, schedule)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only what is trained; the base can be loaded again."""
-        checkpoint["state_dict"] = {f"model.{name}": p.detach() for name, p in trainable(self.model).items()}
+        """Keep only what is trained, and what base it belongs to; the base can be loaded again."""
+        fill_checkpoint(checkpoint, self.model, self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another method or shape, which Lightning would load in silence.
+        """Refuse a checkpoint of another base, method or shape, which Lightning would load in silence.
 
         Raises:
-            FtlabError: the checkpoint's tensors are not the trainable ones.
+            RefusedError: it was trained on another base, tokenizer or template.
+            FtlabError: the checkpoint's tensors are not the trainable ones, or it is not one of ftlab's.
         """
-        expected = {f"model.{name}": p.shape for name, p in trainable(self.model).items()}
-        found = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
-            raise FtlabError(
-                f"--ckpt_path: {len(wrong)} of its tensors differ from what {type(self.method).__name__} trains here "
-                f"(first: {min(wrong)}); resume with the method and settings of that run"
-            )
+        check_checkpoint(checkpoint, self.model, self.identity, type(self.method).__name__)
+        self.random_state = checkpoint[RANDOM_KEY]
+
+    def _seed(self) -> None:
+        """Make new weights the same whatever was drawn before."""
+        if self.seed is not None:
+            torch.manual_seed(self.seed)
 
     def _log_step(self, step: int) -> None:
         """Name the row of the metrics by the optimizer steps done; Lightning's own count lags behind by one."""

@@ -50,8 +50,9 @@ def fault(capsys, *args):
     [
         ("r: 8", "rank: 8", "x.yaml:6: method.rank: not a setting of LoRA; did you mean r? (r, alpha, dropout, "),
         ("r: 8", "r: eight", "x.yaml:6: method.r: 'eight' is not a whole number"),
-        ("LoRA", "LORA", "x.yaml:3: method: no method is called LORA; did you mean LoRA? (Full, LoRA"),
-        ("LoRA", "Adapter", "x.yaml:3: method: no method is called Adapter; choose one of (Full, LoRA"),
+        ("LoRA", "LORA", "x.yaml:3: method: no method is called LORA; did you mean LoRA? ("),
+        ("LoRA", "Zebra", "x.yaml:3: method: no method is called Zebra; choose one of ("),
+        ("r: 8", "target_modules: 3", "x.yaml:6: method.target_modules: '3' is not a list or a text"),
         ("lr: 1.0e-3", "rate: 1", "x.yaml:9: optimizer.rate: not a setting of optimizer; choose one of (name, lr, "),
         ("lr: 1.0e-3", "schedule: cos", "x.yaml:9: optimizer.schedule: 'cos' is not one of 'constant', 'linear', "),
         ("optimizer", "optimiser", "x.yaml:9: optimiser: not a section or setting; did you mean optimizer? ("),
@@ -82,6 +83,26 @@ def test_a_fault_in_the_config(folder, capsys, old, new, expected):
 
 
 @pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ("[Full, {class_path: LoRA, init_args: {rank: 5}}]", "x.yaml:3: method.rank: not a setting of LoRA; did you m"),
+        ("[Full, {class_path: LoRA, init_args: {r: six}}]", "x.yaml:3: method.r: 'six' is not a whole number"),
+        ("[Full, {class_path: LoRA, init_args: {r: 0}}]", "x.yaml:3: method.r: 0 is not 1 or more"),
+        ("[Full, LORA]", "x.yaml:3: method: no method is called LORA; did you mean LoRA? ("),
+        ("[Full, 3]", "x.yaml:3: method: 3 is not a method; choose one of ("),
+        ("[]", "x.yaml:3: method: [] trains nothing; name a method that does, such as LoRA"),
+        ("\n- Full\n- {class_path: LORA}", "x.yaml:5: method: no method is called LORA; did you mean LoRA? ("),
+        ("\n- {class_path: LoRA, init_args: {r: 8}}\n- class_path: LoRA\n  init_args:\n    r: 0", "x.yaml:7: method.r"),
+        ("\n- Full\n- class_path: LoRA\n  init_args:\n    r: six\n", "x.yaml:7: method.r: 'six' is not a whole number"),
+        ("\n- Full\n- class_path: LoRA\n  init_args:\n    rank: 5\n", "x.yaml:7: method.rank: not a setting of LoRA; "),
+    ],
+)
+def test_a_fault_in_a_list_of_methods(folder, capsys, items, expected):
+    (folder / "x.yaml").write_text(f"name: x\ndata: {{train: train.jsonl}}\nmethod: {items}\n")
+    assert fault(capsys, "fit", "--config", "x.yaml").startswith(expected)
+
+
+@pytest.mark.parametrize(
     ("args", "expected"),
     [
         (["--method.rank", "16"], "--method.rank: not a setting of LoRA; did you mean r?"),
@@ -99,23 +120,6 @@ def test_a_fault_in_the_config(folder, capsys, old, new, expected):
 def test_a_fault_in_the_options(folder, capsys, args, expected):
     (folder / "x.yaml").write_text(CONFIG)
     assert fault(capsys, "fit", "--config", "x.yaml", *args).startswith(expected)
-
-
-def test_a_fault_in_a_plugin_names_its_line(folder, capsys):
-    (folder / "mine.py").write_text("import os\n\nos.nothing\n")
-    assert fault(capsys, "methods", "--plugins", "mine.py").startswith("mine.py:3: module 'os' has no attribute")
-
-
-def test_two_methods_of_one_name_are_refused(folder):
-    (folder / "twin.py").write_text(
-        "from dataclasses import dataclass\nfrom ftlab import Method\n@dataclass\nclass LoRA(Method):\n"
-        "    def apply(self, model):\n        return model\n"
-    )
-    command = [sys.executable, "-m", "ftlab", "methods", "--plugins", "twin.py"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "twin.py" in result.stderr
-    assert "lora.py" in result.stderr
 
 
 def test_commands_and_runs_that_do_not_exist(folder, capsys):
@@ -152,7 +156,7 @@ def test_methods_lists_name_origin_and_one_line(capsys, monkeypatch):
     assert main(["methods"]) == 0
     listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "built-in" in listed["LoRA"]
-    assert "plugins/ia3.py" in listed["IA3"]
+    assert "plugins/bitfit.py" in listed["BitFit"]
     assert main(["methods", "LoRA"]) == 0
     shown = capsys.readouterr().out
     assert "r: int = 8" in shown

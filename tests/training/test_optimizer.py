@@ -90,3 +90,86 @@ def test_muons_state_survives():
     steps(optimizer, p, 2)
     steps(other, q, 2)
     assert all(torch.equal(p[name], q[name]) for name in p)
+
+
+BITSANDBYTES = ["adamw_8bit", "paged_adamw", "paged_adamw_8bit"]
+
+
+def large_parameters():
+    torch.manual_seed(0)
+    shapes = {"matrix": (64, 128), "vector": (64,), "embedding": (128, 64)}
+    return {name: torch.nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
+
+
+def bits(p, name, **settings):
+    """Build one of bitsandbytes' optimizers with the matrix at half the rate."""
+    groups = [
+        {"name": "half", "params": [p["matrix"]], "lr_scale": 0.5},
+        {"name": "whole", "params": [p["vector"], p["embedding"]]},
+    ]
+    return Optimizer(name=name, lr=0.01, warmup=0, **settings).build(groups, 10, {id(p["embedding"])})
+
+
+def step(optimizer, schedule, p, count=1):
+    for _ in range(count):
+        optimizer.zero_grad()
+        sum((q**3).sum() for q in p.values()).backward()
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("name", BITSANDBYTES)
+def test_bitsandbytes_steps_as_adamw_does(name):
+    """The rates, the groups and the weight decay are the same; 8 bits move the matrix a little differently."""
+    settings = {"betas": (0.8, 0.9), "eps": 1e-6, "weight_decay": 0.1}
+    p, q = large_parameters(), large_parameters()
+    ours, theirs = bits(p, name, **settings), bits(q, "adamw", **settings)
+    before = {key: value.detach().clone() for key, value in p.items()}
+    step(*ours, p, 5)
+    step(*theirs, q, 5)
+    assert [g["lr"] for g in ours[0].param_groups] == [g["lr"] for g in theirs[0].param_groups]
+    for key in p:
+        rounded = key == "matrix" and "8bit" in name
+        assert not torch.equal(p[key], before[key])
+        share = ((p[key] - q[key]).norm() / (q[key] - before[key]).norm()).item()
+        assert share < (0.3 if rounded else 1e-4), (key, share)
+
+
+@pytest.mark.parametrize("name", BITSANDBYTES)
+def test_only_large_matrices_have_moments_of_8_bits(name):
+    p = large_parameters()
+    optimizer, schedule = bits(p, name)
+    step(optimizer, schedule, p)
+    kinds = {key: optimizer.state[q]["state1"].dtype for key, q in p.items()}
+    small = torch.uint8 if "8bit" in name else torch.float32
+    assert kinds == {"matrix": small, "vector": torch.float32, "embedding": torch.float32}
+
+
+@pytest.mark.parametrize("name", BITSANDBYTES)
+def test_bitsandbytes_resumes_from_a_safe_checkpoint(name, tmp_path):
+    p = large_parameters()
+    optimizer, schedule = bits(p, name)
+    step(optimizer, schedule, p, 3)
+    torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, tmp_path / "x.ckpt")
+    q = {key: torch.nn.Parameter(value.detach().clone()) for key, value in p.items()}
+    other, other_schedule = bits(q, name)
+    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    other.load_state_dict(saved["optimizer"])
+    other_schedule.load_state_dict(saved["schedule"])
+    step(optimizer, schedule, p, 3)
+    step(other, other_schedule, q, 3)
+    assert all(torch.equal(p[key], q[key]) for key in p)
+    fresh = {key: torch.nn.Parameter(value.detach().clone()) for key, value in p.items()}
+    step(*bits(fresh, name), fresh)
+    step(optimizer, schedule, p)
+    assert not torch.equal(fresh["matrix"], p["matrix"])  # the moments matter
+
+
+@pytest.mark.parametrize("name", BITSANDBYTES)
+def test_new_settings_win_over_a_checkpoints(name):
+    p = large_parameters()
+    optimizer, schedule = bits(p, name)
+    step(optimizer, schedule, p)
+    Optimizer(name=name, lr=1.0, warmup=0, betas=(0.5, 0.6), weight_decay=0.3).override(optimizer, schedule)
+    assert [g["initial_lr"] for g in optimizer.param_groups] == [0.5, 1.0]
+    assert {(g["betas"], g["weight_decay"]) for g in optimizer.param_groups} == {((0.5, 0.6), 0.3)}

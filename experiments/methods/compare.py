@@ -1,0 +1,150 @@
+"""Compare: fits every built-in method on the lesson with equal data, order and seeds; writes a table and a plot.
+
+    python experiments/methods/compare.py                 # three seeds; a run that is done is not done again
+    python experiments/methods/compare.py --seeds 7 --methods lora ia3
+
+Each run is `ftlab fit` with three configs: the quickstart's, the method's from `configs/methods/`, and from this folder
+the learning rate that the method wants on a model of 2 M parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from tqdm import tqdm
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TABLE = re.compile(r"(<!-- table -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
+
+#: Two epochs and one exam at either end, so that all of it takes half an hour on two cores.
+EQUAL = ["--trainer.max_epochs=2", "--exam.every=0", "--wandb.mode=off", "--trainer.enable_progress_bar=false"]
+
+
+def main() -> None:
+    """Run what is missing, then write results.json, README.md's table and scores.svg."""
+    names = sorted(file.stem for file in HERE.glob("*.yaml"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=names, default=names)
+    parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
+    parser.add_argument("--folder", type=Path, default=Path(), help="in whose runs/ the runs are kept")
+    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json, README.md and scores.svg")
+    args = parser.parse_args()
+    todo = [(seed, name) for seed in args.seeds for name in args.methods]
+    summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
+    for seed, name in tqdm(todo, unit=" runs"):
+        summaries[name].append(run(name, seed, args.folder, [f"--{option}" for option in args.options]))
+    check_equal([summary for several in summaries.values() for summary in several])
+    results = {name: average(several) for name, several in summaries.items()}
+    (args.results / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    readme = args.results / "README.md"
+    if readme.is_file():
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
+    print(table(results))
+    plot(results, args.results / "scores.svg")
+
+
+def run(name: str, seed: int, folder: Path, options: list[str]) -> dict[str, Any]:
+    """Fit one method with one seed in a process of its own; return its summary."""
+    runs = folder / "runs" / "methods" / f"{name}-{seed}"
+    if not list(runs.glob("*/summary.json")):
+        configs = ["configs/quickstart.yaml", f"configs/methods/{name}.yaml", f"experiments/methods/{name}.yaml"]
+        command = [sys.executable, "-m", "ftlab", "fit", *(f"--config={ROOT / config}" for config in configs)]
+        command += [f"--{key}={ROOT / 'experiments/lesson' / file}" for key, file in DATA.items()]
+        command += [f"--name=methods/{name}-{seed}", f"--seed_everything={seed}", *EQUAL, *options]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise SystemExit(f"{name}, seed {seed}: {result.stderr.strip()[-2000:]}")
+    return json.loads(max(runs.glob("*/summary.json")).read_text(encoding="utf-8"))
+
+
+#: The lesson's files, wherever the command is run.
+DATA = {"data.train": "train_1k.jsonl", "data.validation": "validation.jsonl", "exam.questions": "exam.jsonl"}
+
+
+def check_equal(summaries: list[dict[str, Any]]) -> None:
+    """Refuse to compare runs that saw different data or took a different number of steps."""
+    for key in (lambda s: s["data"]["fingerprint"], lambda s: s["data"]["train"], lambda s: s["steps"]):
+        seen = [key(summary) for summary in summaries]
+        if any(value != seen[0] for value in seen):
+            raise SystemExit(f"the runs did not see the same: {seen}")
+
+
+def average(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the means over seeds; of the score, the widest interval of the seeds beside each seed's own score."""
+    mean = statistics.mean
+    after = [summary["exam"]["after"] for summary in summaries]
+    first = summaries[0]
+    return {
+        "method": first["method"],
+        "before": mean(s["exam"]["before"]["score"] for s in summaries),
+        "score": mean(score["score"] for score in after),
+        "low": min(score["low"] for score in after),
+        "high": max(score["high"] for score in after),
+        "scores": [score["score"] for score in after],
+        "validation_loss": mean(s["best"]["validation_loss"] for s in summaries),
+        "trained": first["parameters"]["trainable"],
+        "share": first["parameters"]["trainable"] / first["parameters"]["total"],
+        "adapter_bytes": first["adapter_bytes"],
+        "tokens_per_second": mean(s["tokens_per_second"] for s in summaries),
+        "peak_bytes": max(s["memory"]["peak_bytes"] for s in summaries),
+        "seconds": mean(s["seconds"]["total"] for s in summaries),
+    }
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the results as a Markdown table, the best score first."""
+    lines = [
+        "| config | exam (interval) | each seed | validation loss | trained | adapter | tokens/s | peak memory | time |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, r in sorted(results.items(), key=lambda item: (-item[1]["score"], item[1]["validation_loss"])):
+        seeds = ", ".join(f"{score:.0f}" for score in r["scores"])
+        lines.append(
+            f"| `{name}` | {r['score']:.0f} ({r['low']:.0f} to {r['high']:.0f}) | {seeds} "
+            f"| {r['validation_loss']:.3f} | {100 * r['share']:.2g} % | {r['adapter_bytes'] / 1e6:.2f} MB "
+            f"| {r['tokens_per_second']:,.0f} | {r['peak_bytes'] / 1e9:.2f} GB | {r['seconds']:.0f} s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: dict[str, dict[str, Any]], file: Path) -> None:
+    """Draw each method's score with its interval, one row a method, the best on top, and what it trains beside it."""
+    mpl.rcParams["svg.hashsalt"] = "ftlab"  # equal results give an equal file
+    ordered = sorted(results.items(), key=lambda item: (item[1]["score"], -item[1]["validation_loss"]))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 0.6 + 0.36 * len(ordered)), sharey=True, width_ratios=[3, 2], layout="constrained"
+    )
+    rows = range(len(ordered))
+    left.hlines(rows, [r["low"] for _, r in ordered], [r["high"] for _, r in ordered], color="#7aa6d8", linewidth=5)
+    for row, (_, r) in enumerate(ordered):
+        left.plot(r["scores"], [row] * len(r["scores"]), "o", color="#1f4e8c", markersize=4)
+    before = ordered[0][1]["before"]
+    left.axvline(before, color="#888888", linewidth=1, linestyle="--")
+    left.text(before + 1, -0.4, "before", color="#666666", fontsize=8, va="center")
+    left.set(xlim=(0, 100), xlabel="exam, of 100: each seed, and the 95 % interval", yticks=rows)
+    left.set_yticklabels([name for name, _ in ordered])
+    right.barh(rows, [100 * r["share"] for _, r in ordered], color="#c9d8ea", height=0.6)
+    right.set(xscale="log", xlabel="trained parameters, % of all")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="#eeeeee")
+        axes.set_axisbelow(True)
+    figure.savefig(file, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

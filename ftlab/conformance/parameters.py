@@ -1,0 +1,60 @@
+"""Checks of what a method trains: which parameters, how many, in which groups. They look at no file."""
+
+from __future__ import annotations
+
+import torch
+
+from ftlab.conformance.bench import Bench, digests
+from ftlab.conformance.findings import DoesNotApply, hold
+from ftlab.methods.base import trainable
+from ftlab.training.optimizer import Optimizer
+from ftlab.training.packed import parameter_counts
+
+
+def only_declared_parameters_move(bench: Bench) -> str:
+    """The groups hold just what requires grad; after three steps each of those has moved and nothing else has."""
+    tuner = bench.tuner()
+    names = {id(p): name for name, p in tuner.model.named_parameters()}
+    declared = {names[id(p)] for group in tuner.method.param_groups(tuner.model) for p in group["params"]}
+    free = trainable(tuner.model).keys()
+    hold(declared == free, f"{min(declared ^ free, default='')} is trainable or grouped, and not both")
+    before = digests(tuner.model)
+    bench.train(tuner, 3)
+    after = digests(tuner.model)
+    moved = {name for name in before if before[name] != after[name]}
+    hold(not declared - moved, f"{min(declared - moved, default='')} is trained and did not move")
+    hold(not moved - declared, f"{min(moved - declared, default='')} moved and is not trained")
+    return f"{len(moved)} tensors moved, {len(after) - len(moved)} did not"
+
+
+def count_follows_the_formula(bench: Bench) -> str:
+    """As many parameters are trained as the paper's formula says."""
+    tuner = bench.tuner()
+    expected = tuner.method.count(bench.base.load_model(**tuner.method.load_kwargs()))
+    if expected is None:
+        raise DoesNotApply("the method gives no formula")
+    found = parameter_counts(tuner.model)[0]
+    return hold(found == expected, f"{found:,} parameters, {expected:,} by the formula")
+
+
+def groups_are_a_partition(bench: Bench) -> str:
+    """Every trainable parameter is in one group, and a group's scale of the learning rate outlives the schedule."""
+    tuner = bench.tuner()
+    groups = tuner.method.param_groups(tuner.model)
+    grouped = [id(p) for group in groups for p in group["params"]]
+    expected = [id(p) for p in trainable(tuner.model).values()]
+    hold(sorted(grouped) == sorted(expected), f"{len(grouped)} tensors in groups, {len(expected)} are trainable")
+    names = [group.get("name") for group in groups]
+    hold(None not in names and len(set(names)) == len(names), f"names of groups: {names}")
+    settings = Optimizer(lr=1.0, schedule="linear", warmup=2)
+    optimizer, schedule = settings.build(groups, total_steps=6, embeddings=set())
+    for step in range(6):
+        for group, built in zip(groups, optimizer.param_groups, strict=True):
+            wanted = group.get("lr_scale", 1.0) * settings.rate_at(step, 6)
+            hold(abs(built["lr"] - wanted) < 1e-12, f"{group['name']}: rate {built['lr']} for {wanted} at step {step}")
+        for parameter in trainable(tuner.model).values():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        schedule.step()
+    scales = ", ".join(f"{g['name']} x {g.get('lr_scale', 1.0):g}" for g in groups[:4])
+    return f"{len(groups)} groups over {len(grouped)} tensors: {scales}{', ...' if len(groups) > 4 else ''}"

@@ -1,0 +1,187 @@
+"""Identity: what a base is, told by its bytes, so that weights go back onto their own. It knows no method."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+import ftlab
+from ftlab.errors import FtlabError, RefusedError
+from ftlab.training.base import Base
+
+#: File of a base's identity, beside the weights that were trained on it.
+IDENTITY_FILE = "ftlab.json"
+
+#: How much of a tensor is hashed, both ends included. A disk reads whole pages, so a smaller chunk costs the same.
+CHUNKS, CHUNK_BYTES = 16, 4096
+
+#: Hexadecimal digits that are kept and shown of a hash.
+DIGITS = 16
+
+
+class Tensor(NamedTuple):
+    """A tensor to take a fingerprint of."""
+
+    name: str
+    dtype: str
+    shape: Sequence[int]
+    size: int
+    """Bytes."""
+    read: Callable[[int, int], bytes]
+    """Return the bytes from one offset up to another."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What trained weights belong to. Base, revision and version are names to show; the hashes decide."""
+
+    base: str
+    """A folder, a Hub id, or the name of a model that the package carries."""
+    revision: str | None
+    """The commit of a Hub id, as far as its files tell."""
+    weights: str
+    """Fingerprint of the weights as they are stored, whatever type or quantization they are loaded in."""
+    tokenizer: str
+    """Hash of the tokenizer: vocabulary, rules and special tokens."""
+    template: str
+    """Hash of the chat template."""
+    ftlab: str
+    """Version of ftlab that wrote this."""
+
+    @classmethod
+    def of(cls, base: Base, model: Any, tokenizer: Any) -> Identity:
+        """Return the identity of a base that has just been loaded.
+
+        Args:
+            base: where it came from.
+            model: as it was loaded, before any method; looked at where the base has no safetensors files.
+            tokenizer: the base's fast tokenizer.
+        """
+        from transformers.utils.hub import extract_commit_hash
+
+        files = base.weight_files()
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the last call
+        return cls(
+            base=base.base,
+            revision=extract_commit_hash(str(files[0]), None) if files else base.revision,
+            weights=fingerprint_of_files(files) if files else fingerprint_of_model(model),
+            tokenizer=_hash(json.dumps([rules, tokenizer.special_tokens_map], sort_keys=True).encode()),
+            template=_hash(tokenizer.chat_template.encode()),
+            ftlab=ftlab.__version__,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Identity:
+        """Read what `write` wrote.
+
+        Raises:
+            FtlabError: the folder has no such file, or it is damaged.
+        """
+        file = folder / IDENTITY_FILE
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise FtlabError(
+                f"{folder}: has no {IDENTITY_FILE}, so its base cannot be told; name a folder that ftlab wrote"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise FtlabError(f"{file}: not what ftlab wrote ({error}); take it from a copy of the run") from error
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the weights."""
+        (folder / IDENTITY_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def require(
+        self, other: Identity, place: str, there: str = "this is", remedy: str = "use the base of the run"
+    ) -> None:
+        """Refuse a base that is not this one; the same weights under another name are.
+
+        Args:
+            other: the base there is.
+            place: of the weights that were trained on this.
+            there: what the message says before the other's name.
+            remedy: what to do.
+
+        Raises:
+            RefusedError: weights, tokenizer or chat template differ.
+        """
+        differ = [key for key in ("weights", "tokenizer", "template") if getattr(self, key) != getattr(other, key)]
+        if differ:
+            raise RefusedError(
+                f"{place}: trained on base {self._show(differ)}, {there} {other._show(differ)}; {remedy}"
+            )
+
+    def _show(self, keys: list[str]) -> str:
+        name = f"{self.base} at {self.revision[:12]}" if self.revision else self.base
+        return f"{name} ({', '.join(f'{key} {getattr(self, key)}' for key in keys)})"
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """Return a hash over names, types, shapes and samples of the bytes of tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for tensor in sorted(tensors, key=lambda tensor: tensor.name):
+        digest.update(json.dumps([tensor.name, tensor.dtype, list(tensor.shape)]).encode())
+        if tensor.size <= CHUNKS * CHUNK_BYTES:
+            digest.update(tensor.read(0, tensor.size))
+        else:
+            for i in range(CHUNKS):
+                start = (tensor.size - CHUNK_BYTES) * i // (CHUNKS - 1)
+                digest.update(tensor.read(start, start + CHUNK_BYTES))
+    return digest.hexdigest()[:DIGITS]
+
+
+def fingerprint_of_files(files: Iterable[Path]) -> str:
+    """Return the fingerprint of safetensors files together; neither the cut into files nor their order matters.
+
+    Raises:
+        FtlabError: a file is not in this format.
+    """
+    with ExitStack() as opened:
+        return fingerprint(
+            tensor for file in files for tensor in _stored_tensors(file, opened.enter_context(file.open("rb")).fileno())
+        )
+
+
+def fingerprint_of_model(model: Any) -> str:
+    """Return the fingerprint of a model's parameters as they are in memory."""
+    tensors = []
+    for name, parameter in model.named_parameters():
+        flat = parameter.detach().contiguous().flatten().view(torch.uint8)
+        tensors.append(Tensor(name, str(parameter.dtype), parameter.shape, flat.numel(), partial(_copy, flat)))
+    return fingerprint(tensors)
+
+
+def _stored_tensors(file: Path, descriptor: int) -> Iterator[Tensor]:
+    """Yield a file's tensors: 8 bytes with the length of a JSON header, the header, and the bytes of all tensors."""
+    try:
+        start = 8 + int.from_bytes(os.pread(descriptor, 8, 0), "little")
+        header = json.loads(os.pread(descriptor, start - 8, 8))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            begin, end = entry["data_offsets"]
+            read = partial(_pread, descriptor, start + begin)
+            yield Tensor(name, entry["dtype"], entry["shape"], end - begin, read)
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise FtlabError(f"{file}: not a safetensors file; download or copy the base again") from error
+
+
+def _pread(descriptor: int, origin: int, start: int, end: int) -> bytes:
+    return os.pread(descriptor, end - start, origin + start)
+
+
+def _copy(flat: torch.Tensor, start: int, end: int) -> bytes:
+    return flat[start:end].cpu().numpy().tobytes()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]

@@ -1,0 +1,70 @@
+"""Every built-in and every example plugin passes the conformance kit, with the settings that matter."""
+
+import re
+
+import pytest
+
+from ftlab import IA3, Adapter, Chain, DifferentialLR, Freeze, Full, LoRA, Peft, Prefix, Prompt, PTuning, QLoRA
+from ftlab.conformance import ARCHITECTURES, CHECKS, check_method
+from ftlab.methods import Method
+from ftlab.plugins import load_plugins, registered
+from tests.conftest import ROOT
+
+load_plugins(folder=ROOT / "plugins")
+
+#: One of each, on both architectures.
+METHODS = {
+    "Full": Full(),
+    "LoRA": LoRA(),
+    "QLoRA": QLoRA(),
+    "Adapter": Adapter(),
+    "Prefix": Prefix(),
+    "Prompt": Prompt(),
+    "PTuning": PTuning(),
+    "IA3": IA3(),
+    "Freeze": Freeze(last=1),
+    "DifferentialLR": DifferentialLR(layer_decay=0.5),
+    "Peft": Peft("LOHA"),
+    "Chain": Chain([Freeze(last=0, norms=True), LoRA(), DifferentialLR(layer_decay=0.5)]),
+    **{name: registered(Method)[name]() for name in ("BitFit", "LoHa")},
+}
+
+#: Settings that go other ways through the code, on one architecture: a method is a promise for each of them.
+VARIANTS = {
+    "DoRA": LoRA(dora=True, dropout=0.1),
+    "rsLoRA+": LoRA(r=4, rslora=True, lora_plus_ratio=16, rank_pattern={"q_proj": 2}),
+    "PiSSA": LoRA(init="pissa"),
+    "LoRA of some layers": LoRA(layers=[1], target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"]),
+    "QLoRA in 8 bits": QLoRA(bits=8),
+    "parallel Adapter": Adapter(placement="parallel", scaling=4.0),
+    "Houlsby Adapter": Adapter(placement="houlsby", bottleneck=8, activation="gelu"),
+    "Prefix by a network": Prefix(projection=True, encoder_hidden_size=32),
+    "Freeze to a feature extractor": Freeze(last=0, head=True),
+}
+
+
+def faults(findings):
+    return [str(finding) for finding in findings if finding.passed is False]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_conforms(name):
+    findings = check_method(METHODS[name])
+    assert faults(findings) == []
+    assert len(findings) == len(CHECKS) * len(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_its_settings_conform(name):
+    assert faults(check_method(VARIANTS[name], architectures=["llama"])) == []
+
+
+def test_no_built_in_is_left_out():
+    built_in = {name for name, cls in registered(Method).items() if cls.__module__.startswith("ftlab.")}
+    assert built_in == METHODS.keys() - {"BitFit", "LoHa"}
+
+
+def test_what_does_not_apply_says_why():
+    findings = check_method(Prefix(), architectures=["qwen2"], only=[3, 9])
+    assert [finding.passed for finding in findings] == [None, None]
+    assert all(re.search(r"\w+ \w+ \w+", finding.figure) for finding in findings)
