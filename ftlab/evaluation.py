@@ -43,7 +43,7 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
             experiment.data.validation is not None, "data.validation", None, "a file of chats to measure the loss on"
         )
     lightning = make_trainer(trainer, loggers=[], callbacks=[])
-    with lightning.strategy.root_device:  # 8-bit weights are packed where they are used; their scales do not move
+    with lightning.strategy.root_device:  # packed weights are made where they are used; their scales do not move
         load_best(experiment, run)
     tuner = experiment.tuner
     figures: dict[str, float] = {}
@@ -70,8 +70,9 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
         trainer: arguments of Lightning's Trainer, which chooses the device.
     """
     rows = read_rows(prompts)
-    load_best(experiment, run)
-    experiment.tuner.model.to(_device(trainer))
+    with _device(trainer) as device:
+        load_best(experiment, run)
+    experiment.tuner.model.to(device)
     answers = _answer(experiment.tuner, rows, experiment.exam, "answers")
     _write(output, rows, [{"answer": answer} for answer in answers])
 
@@ -95,7 +96,8 @@ def predict_each(
     rows = read_rows(prompts)
     _require_one_base(adapters)
     shared = experiment.tuner
-    base = shareable(shared.load_base().to(_device(trainer)))
+    with _device(trainer) as device:
+        base = shareable(shared.load_base().to(device))
     answers = {}
     for run, tuner in adapters.items():
         start = perf_counter()

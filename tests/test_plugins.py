@@ -380,7 +380,7 @@ def test_the_readme_has_the_commands_that_are_run_here():
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("pip")])
 def test_its_commands_run(command, site, workplace):
     command = re.sub(r"\bftlab (?=fit|methods)", f"{sys.executable} -m ftlab ", command)
-    command += f" {shlex.join([*SHORT, *STEP, '--exam.limit=2'])}" * (" fit " in command)
+    command += f" {shlex.join([*SHORT, *STEP, '--exam.limit=2', '--name=of-the-plugins'])}" * (" fit " in command)
     command += " --only [1,2]" * (" check " in command)
     environment = without_environment(PYTHONPATH=str(site))  # what the command with pip does
     result = subprocess.run(command, shell=True, cwd=workplace, env=environment, capture_output=True, text=True)

@@ -108,7 +108,7 @@ def average(summaries: list[dict[str, Any]]) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results as a Markdown table, the best score first."""
     lines = [
-        "| config | exam (interval) | each seed | validation loss | trained | adapter | tokens/s | peak memory | time |",
+        "| config | exam (interval) | each seed | validation loss | trained | adapter | tokens/s | memory | time |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, r in sorted(results.items(), key=lambda item: (-item[1]["score"], item[1]["validation_loss"])):

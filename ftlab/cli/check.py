@@ -13,7 +13,7 @@ from ftlab.cli.sources import Sources
 from ftlab.conformance import ARCHITECTURES, CHECKS, Finding, check_method
 from ftlab.errors import FtlabError, choices_help
 from ftlab.methods import Chain, Method
-from ftlab.plugins import registered
+from ftlab.plugins import failure_of, registered, warn_of_skipped
 
 DESCRIPTION = f"""\
 Hold a method to the contract on random two-layer models of {" and ".join(ARCHITECTURES)}; one line for each check with
@@ -39,13 +39,16 @@ def check(args: Sequence[str]) -> bool:
     parser.add_argument("--plugins", nargs="+", default=[], help="Python files or modules with methods of your own.")
     parser.add_argument("--only", type=list[int], default=list(CHECKS), help="Numbers of the checks to run.")
     name = next((arg for arg in args if not arg.startswith("-")), None)
+    if name is None and not {"-h", "--help"} & set(args):
+        raise FtlabError(f"methods check: of which method? ({', '.join(registered(Method))})")
     if name is not None and name not in registered(Method):
-        raise FtlabError(f"{name}: not a method; {choices_help(name, registered(Method))}")
+        raise failure_of(name) or FtlabError(f"{name}: not a method; {choices_help(name, registered(Method))}")
     try:
         settings = parser.parse_args([*([name, "--method", name] if name else []), *[a for a in args if a != name]])
         method = parser.instantiate(settings).method
     except ArgumentError as error:
         raise explain(str(error), Sources(args), []) from error
+    warn_of_skipped()
     if unknown := set(settings.only) - CHECKS.keys():
         raise FtlabError(f"--only: there is no check {min(unknown)}; choose from 1 to {max(CHECKS)}")
     method = Chain(method) if isinstance(method, list) else method

@@ -113,9 +113,7 @@ def use_run(command: str, args: Sequence[str]) -> None:
     dtype = tuner.base.dtype
     if command == "merge":
         tuner.method = tuner.method.exact()  # equality is proved in float32
-        if (
-            "quantization_config" not in tuner.method.load_kwargs()
-        ):  # else other weights would be packed than in training
+        if "quantization_config" not in tuner.method.load_kwargs():  # the same weights must be packed as in training
             tuner.base.dtype = "float32"
     load_best(experiment, run)
     if command == "merge":

@@ -196,6 +196,8 @@ class LoRA(Method):
         modules = [name for name, _ in model.named_modules()]
         if missing := [m for m in self.modules_to_save or () if not any(_ends(name, (m,)) for name in modules)]:
             raise ValueError(f"modules_to_save: the model has no module called {missing[0]}")
+        if self.init in ("pissa", "olora") and getattr(model, "is_quantized", False):
+            raise ValueError(f"init: {self.init} reads the base's weights, which are packed here; take default")
         if self.init in DECOMPOSED:
             for name, size in (_sizes(model, names) or {}).items():
                 if self._rank(name) > min(size):

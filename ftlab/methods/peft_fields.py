@@ -45,7 +45,8 @@ def _converted(value: Any, hint: Any, key: str, refused: Mapping[str, str]) -> A
             return kind(value)
         if _fits(value, kind):
             return copy.deepcopy(value)
-    raise SettingError(key, f"{value!r} is not {' or '.join(_words(kind) for kind in kinds if kind is not NoneType)}")
+    words = sorted({_words(kind) for kind in kinds if kind is not NoneType}, key=lambda word: (len(word), word))
+    raise SettingError(key, f"{value!r} is not {' or '.join(words)}")
 
 
 def _kinds(hint: Any) -> list[Any]:

@@ -93,7 +93,7 @@ class FineTuner(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Let the method set its new weights from the data; a resumed run has done so."""
-        if self.trainer.ckpt_path is None:
+        if self.random_state is None:
             self.method.initialize(self.model, self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
 
     def save(self, folder: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_fault_in_the_config(folder, capsys, old, new, expected):
         ("[Full, {class_path: LoRA, init_args: {r: 0}}]", "x.yaml:3: method.r: 0 is not 1 or more"),
         ("[Full, LORA]", "x.yaml:3: method: no method is called LORA; did you mean LoRA? ("),
         ("[Full, 3]", "x.yaml:3: method: 3 is not a method; choose one of ("),
-        ("[]", "x.yaml:3: method: [] trains nothing; name a method that does, such as LoRA"),
+        ("[]", "x.yaml:3: method: [] names no method that trains; add one, such as LoRA, or"),
         ("\n- Full\n- {class_path: LORA}", "x.yaml:5: method: no method is called LORA; did you mean LoRA? ("),
         ("\n- {class_path: LoRA, init_args: {r: 8}}\n- class_path: LoRA\n  init_args:\n    r: 0", "x.yaml:7: method.r"),
         ("\n- Full\n- class_path: LoRA\n  init_args:\n    r: six\n", "x.yaml:7: method.r: 'six' is not a whole number"),

@@ -35,7 +35,7 @@ VARIANTS = {
     "rsLoRA+": LoRA(r=4, rslora=True, lora_plus_ratio=16, rank_pattern={"q_proj": 2}),
     "PiSSA": LoRA(init="pissa"),
     "LoRA of some layers": LoRA(layers=[1], target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"]),
-    "QLoRA in 8 bits": QLoRA(bits=8),
+    "QLoRA in 8 bits": QLoRA(bits=8, compute_dtype="float32"),  # on integers an answer depends on its batch
     "parallel Adapter": Adapter(placement="parallel", scaling=4.0),
     "Houlsby Adapter": Adapter(placement="houlsby", bottleneck=8, activation="gelu"),
     "Prefix by a network": Prefix(projection=True, encoder_hidden_size=32),
@@ -47,13 +47,16 @@ def faults(findings):
     return [str(finding) for finding in findings if finding.passed is False]
 
 
+@pytest.mark.parametrize("architecture", [pytest.param("llama", marks=pytest.mark.slow), "qwen2"])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_conforms(name):
-    findings = check_method(METHODS[name])
+def test_a_method_conforms(name, architecture):
+    assert architecture in ARCHITECTURES
+    findings = check_method(METHODS[name], architectures=[architecture])
     assert faults(findings) == []
-    assert len(findings) == len(CHECKS) * len(ARCHITECTURES)
+    assert len(findings) == len(CHECKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_its_settings_conform(name):
     assert faults(check_method(VARIANTS[name], architectures=["llama"])) == []

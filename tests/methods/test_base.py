@@ -26,7 +26,7 @@ def test_a_damaged_file_is_refused_by_the_tensor_that_is_wrong(small_model, tmp_
     name = sorted(tensors)[0]
     tensor = tensors.pop(name)
     if change == "unknown":
-        tensors |= {name: tensor, "model.nothing": tensor}
+        tensors |= {name: tensor, "model.nothing": tensor.clone()}
     elif change == "shape":
         tensors[name] = torch.cat([tensor, tensor])
     save_file(tensors, tmp_path / TRAINABLE_FILE)
