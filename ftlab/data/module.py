@@ -116,6 +116,10 @@ class ChatData(pl.LightningDataModule):
         self._train_loader.skip, self._skip = self._skip, 0
         return self._train_loader
 
+    def look(self) -> PlanLoader:
+        """Return the batches of the first epoch for a look before training, which moves no place in the data."""
+        return self._loader("train", shuffle=True)
+
     def val_dataloader(self) -> PlanLoader | list[Any]:
         """Return the validation batches, longest first; an empty list where there is no validation data."""
         return self._loader("validation") if "validation" in self.examples else []

@@ -94,7 +94,7 @@ class FineTuner(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Let the method set its new weights from the data; a resumed run has done so."""
         if self.random_state is None:
-            self.method.initialize(self.model, self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            self.method.initialize(self.model, self.trainer.datamodule.look())  # type: ignore[attr-defined]
 
     def save(self, folder: Path) -> None:
         """Write the trained weights in the method's format, the tokenizer and the base's identity beside them."""
