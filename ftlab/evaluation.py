@@ -65,11 +65,11 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
     Args:
         experiment: the settings; the exam's hold for the length and the batches of the answers.
         run: whose best weights.
-        prompts: JSONL file of chats; a closing assistant turn is left out of the prompt.
+        prompts: JSONL file of chats in the format of the data; a closing assistant turn is left out of the prompt.
         output: JSONL file to write: each chat's keys and `answer`.
         trainer: arguments of Lightning's Trainer, which chooses the device.
     """
-    rows = read_rows(prompts)
+    rows = read_rows(prompts, experiment.data.format)
     with _device(trainer) as device:
         load_best(experiment, run)
     experiment.tuner.model.to(device)
@@ -85,7 +85,7 @@ def predict_each(
     Args:
         experiment: the settings of the base; the exam's hold for the length and the batches of the answers.
         adapters: the runs, with their methods.
-        prompts: JSONL file of chats; a closing assistant turn is left out of the prompt.
+        prompts: JSONL file of chats in the format of the data; a closing assistant turn is left out of the prompt.
         output: JSONL file to write: each chat's keys and `answers` by the run's folder.
         trainer: arguments of Lightning's Trainer, which chooses the device.
 
@@ -93,7 +93,7 @@ def predict_each(
         RefusedError: the runs were trained on different bases, or on another than the settings name.
         FtlabError: the runs load their base differently.
     """
-    rows = read_rows(prompts)
+    rows = read_rows(prompts, experiment.data.format)
     _require_one_base(adapters)
     shared = experiment.tuner
     with _device(trainer) as device:

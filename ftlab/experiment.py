@@ -87,7 +87,7 @@ class Experiment:
         keep = KeepBest(run.best, run.last, sit)
         stop = StopEarly(keep, self.early_stopping.patience) if self.early_stopping else None
         meter = Meter()
-        tags = [type(self.tuner.method).__name__, self.tuner.base.base]
+        tags = [self.tuner.method.title, self.tuner.base.base]
         tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags) if not _rank() else None
         lightning = make_trainer(
             trainer,
@@ -113,7 +113,7 @@ class Experiment:
             "name": self.name,
             "ftlab": ftlab.__version__,
             "base": self.tuner.base.base,
-            "method": type(self.tuner.method).__name__,
+            "method": self.tuner.method.title,
             "seed": self.tuner.seed,
             "resumed_from": str(resume) if resume else None,
             "exam": self._exam_result(run),
@@ -145,7 +145,7 @@ class Experiment:
         if self.data.dropped:
             (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
         tell(f"run        {run.folder}")
-        keep([self.tuner.method, self.exam and self.exam.grader], run.plugins)
+        keep([self.tuner.method, self.data.format, self.exam], run.plugins)
         if resume:
             _carry_over(Run(resume.parent.parent), run)
             tell(f"resumed    {resume}")

@@ -110,13 +110,13 @@ def test_the_packages_own_tests_pass(site):
         "-q",
         site.parent / "source/tests",
         "-k",
-        "grader",
+        "grader or format",
         "-p",
         "no:cacheprovider",
     ]
     result = subprocess.run(command, env=without_environment(PYTHONPATH=str(site)), capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout
 
 
 @pytest.mark.slow
@@ -366,6 +366,101 @@ def test_a_real_run_is_made_again_and_opened_without_its_plugin(tmp_path):
     [run] = (tmp_path / "elsewhere/runs/run").iterdir()
     opened = ftlab(tmp_path, "chat", run, input="/quit\n")
     assert opened.returncode == 0, opened.stderr
+
+
+FORMAT = '''\
+from dataclasses import dataclass
+
+from ftlab import Format
+
+
+@dataclass
+class Pairs(Format):
+    """Questions and answers."""
+
+    answer: str = "answer"
+
+    def messages(self, record):
+        if not record["question"]:
+            raise ValueError("the question is empty; write one")
+        asked = {"role": "user", "content": record.pop("question")}
+        return [asked, {"role": "assistant", "content": record.pop(self.answer)}]
+'''
+
+
+def pairs(**more):
+    """A record for each of eight lines."""
+    records = [{"id": f"q{i}", "question": f"{i} + 1?", "reply": str(i + 1)} for i in range(8)]
+    return "".join(json.dumps(record | more) + "\n" for record in records)
+
+
+def test_a_format_reads_data_exam_and_prompts_and_is_kept_with_the_run(tmp_path):
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    plugin = write(there / "plugins/pairs.py", FORMAT)
+    data = write(elsewhere / "pairs.jsonl", pairs(kind="sum"))
+    setting = "{class_path: Pairs, init_args: {answer: reply}}"
+    config = f"""\
+data: {{train: {data}, validation: {data}, format: {setting}}}
+exam: {{questions: {data}, format: {setting}, limit: 2, max_new_tokens: 4}}
+"""
+    write(there / "x.yaml", config)
+    result = ftlab(there, "fit", "--config", "x.yaml", *STEP)
+    assert (result.returncode, result.stderr) == (0, "")
+    [folder] = (there / "runs/run").iterdir()
+    from ftlab import Run
+
+    run = Run(folder)
+    expected = {"class_path": "plugins.pairs.Pairs", "init_args": {"answer": "reply"}}
+    assert run.config["data"]["format"] == run.config["exam"]["format"] == expected
+    answers = [(answer.id, answer.question, answer.reference) for answer in run.sitting("after").answers]
+    assert answers == [("q0", "0 + 1?", "1"), ("q1", "1 + 1?", "2")]
+
+    plugin.unlink()
+    said = f"ftlab: warning: {plugin}: the plugin is gone; the run's own copy is used, {folder}/plugins/pairs.py\n"
+    tested = ftlab(elsewhere, "test", folder)
+    assert (tested.returncode, tested.stderr) == (0, said)
+    assert "exam/score" in tested.stdout
+    predicted = ftlab(elsewhere, "predict", folder, "--prompts", "pairs.jsonl", "--output", "answers.jsonl")
+    assert predicted.returncode == 0, predicted.stderr
+    first = json.loads((elsewhere / "answers.jsonl").read_text().splitlines()[0])
+    assert (first["id"], first["kind"], len(first["messages"])) == ("q0", "sum", 2)
+
+
+def test_a_record_of_another_format_is_named_by_file_and_line(tmp_path):
+    write(tmp_path / "plugins/pairs.py", FORMAT)
+    write(tmp_path / "a.jsonl", pairs())
+    write(tmp_path / "b.jsonl", pairs(question=""))
+    args = ["fit", "--data.train", "a.jsonl", "--data.format", "Pairs", *STEP]
+    expected = "a.jsonl:1: no 'answer' here, which Pairs reads; mend the row or name another format"
+    assert fault(tmp_path, *args) == expected
+    args += ["--data.format.answer", "reply", "--data.validation", "b.jsonl"]
+    assert fault(tmp_path, *args) == "b.jsonl:1: the question is empty; write one"
+
+
+@pytest.mark.parametrize("key", ["data.format", "exam.format"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Message", "no format is called Message; did you mean Messages? (Messages"),
+        ("Zebra", "no format is called Zebra; choose one of (Messages"),
+        ("{class_path: plugins.none.Pairs}", "no format is called plugins.none.Pairs; choose one of (Messages"),
+        ("LoRA", "no format is called LoRA; choose one of (Messages"),
+        ("3", "3 is not a format; choose one of (Messages"),
+        ("{class_path: Messages, init_args: {keys: x}}", "not a setting of Messages; did you mean key? (key)"),
+        ("{class_path: Messages, init_args: {key: 3}}", "'3' is not a text"),
+    ],
+)
+def test_a_format_that_cannot_be_named_so(tmp_path, monkeypatch, capsys, key, value, expected):
+    monkeypatch.chdir(tmp_path)
+    settings = {"data": "  train: none.jsonl\n", "exam": "  questions: none.jsonl\n"}
+    settings[key.partition(".")[0]] += f"  format: {value}\n"
+    lines = "".join(f"{section}:\n{text}" for section, text in settings.items())
+    write(tmp_path / "x.yaml", lines)
+    assert main(["fit", "--config", "x.yaml"]) == 2
+    [said] = capsys.readouterr().err.splitlines()
+    place, _, reason = said.removeprefix("ftlab: error: ").partition(f": {key}")
+    assert place == f"x.yaml:{1 + lines.splitlines().index(f'  format: {value}')}"
+    assert expected in reason
 
 
 def test_a_run_of_built_ins_keeps_nothing(finished):

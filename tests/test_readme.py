@@ -18,8 +18,8 @@ COMMANDS = [
 
 
 def test_the_readme_has_the_commands_that_are_run_here():
-    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python"]
-    assert len(COMMANDS) == 10
+    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash"]
+    assert len(COMMANDS) == 12
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
@@ -59,3 +59,9 @@ def test_the_python_example_runs(workplace, monkeypatch, capsys):
     score, report = capsys.readouterr().out.strip().splitlines()[-1].split()
     assert 0 <= float(score) <= 100
     assert (workplace / report).is_file()
+
+
+def test_the_table_of_pefts_types_is_the_measured_one():
+    from tests.methods.test_peft_type import RECORDS, table
+
+    assert "\n".join(table.grouped(RECORDS)) in README

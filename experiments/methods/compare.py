@@ -10,6 +10,7 @@ the learning rate that the method wants on a model of 2 M parameters.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import statistics
@@ -26,21 +27,21 @@ from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-TABLE = re.compile(r"(<!-- table -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
+TABLE = re.compile(r"(<!-- scores -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 
 #: Two epochs and one exam at either end, so that all of it takes half an hour on two cores.
 EQUAL = ["--trainer.max_epochs=2", "--exam.every=0", "--wandb.mode=off", "--trainer.enable_progress_bar=false"]
 
 
 def main() -> None:
-    """Run what is missing, then write results.json, README.md's table and scores.svg."""
+    """Run what is missing, then write results.json, scores.svg and the tables of both READMEs."""
     names = sorted(file.stem for file in HERE.glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
     parser.add_argument("--folder", type=Path, default=Path(), help="in whose runs/ the runs are kept")
-    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json, README.md and scores.svg")
+    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and scores.svg")
     args = parser.parse_args()
     todo = [(seed, name) for seed in args.seeds for name in args.methods]
     summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
@@ -49,22 +50,25 @@ def main() -> None:
     check_equal([summary for several in summaries.values() for summary in several])
     results = {name: average(several) for name, several in summaries.items()}
     (args.results / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    readme = args.results / "README.md"
-    if readme.is_file():
-        text = readme.read_text(encoding="utf-8")
-        readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
+    if args.results == HERE:
+        for readme in (HERE / "README.md", ROOT / "README.md"):
+            text = readme.read_text(encoding="utf-8")
+            readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
     print(table(results))
     plot(results, args.results / "scores.svg")
 
 
 def run(name: str, seed: int, folder: Path, options: list[str]) -> dict[str, Any]:
     """Fit one method with one seed in a process of its own; return its summary."""
-    runs = folder / "runs" / "methods" / f"{name}-{seed}"
+    configs = ["configs/quickstart.yaml", f"configs/methods/{name}.yaml", f"experiments/methods/{name}.yaml"]
+    texts = [(ROOT / config).read_text(encoding="utf-8") for config in configs]
+    digest = hashlib.sha256("".join([*texts, *EQUAL, *options]).encode()).hexdigest()[:8]  # other settings, other run
+    title = f"methods/{name}-{seed}-{digest}"
+    runs = folder / "runs" / title
     if not list(runs.glob("*/summary.json")):
-        configs = ["configs/quickstart.yaml", f"configs/methods/{name}.yaml", f"experiments/methods/{name}.yaml"]
         command = [sys.executable, "-m", "ftlab", "fit", *(f"--config={ROOT / config}" for config in configs)]
         command += [f"--{key}={ROOT / 'experiments/lesson' / file}" for key, file in DATA.items()]
-        command += [f"--name=methods/{name}-{seed}", f"--seed_everything={seed}", *EQUAL, *options]
+        command += [f"--name={title}", f"--seed_everything={seed}", *EQUAL, *options]
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if result.returncode:
             raise SystemExit(f"{name}, seed {seed}: {result.stderr.strip()[-2000:]}")
@@ -115,7 +119,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         seeds = ", ".join(f"{score:.0f}" for score in r["scores"])
         lines.append(
             f"| `{name}` | {r['score']:.0f} ({r['low']:.0f} to {r['high']:.0f}) | {seeds} "
-            f"| {r['validation_loss']:.3f} | {100 * r['share']:.2g} % | {r['adapter_bytes'] / 1e6:.2f} MB "
+            f"| {r['validation_loss']:.3f} | {100 * r['share']:.3g} % | {r['adapter_bytes'] / 1e6:.2f} MB "
             f"| {r['tokens_per_second']:,.0f} | {r['peak_bytes'] / 1e9:.2f} GB | {r['seconds']:.0f} s |"
         )
     return "\n".join(lines) + "\n"
@@ -132,13 +136,14 @@ def plot(results: dict[str, dict[str, Any]], file: Path) -> None:
     left.hlines(rows, [r["low"] for _, r in ordered], [r["high"] for _, r in ordered], color="#7aa6d8", linewidth=5)
     for row, (_, r) in enumerate(ordered):
         left.plot(r["scores"], [row] * len(r["scores"]), "o", color="#1f4e8c", markersize=4)
-    before = ordered[0][1]["before"]
+    before = statistics.mode(r["before"] for _, r in ordered)  # most start as the base; virtual tokens do not
     left.axvline(before, color="#888888", linewidth=1, linestyle="--")
     left.text(before + 1, -0.4, "before", color="#666666", fontsize=8, va="center")
-    left.set(xlim=(0, 100), xlabel="exam, of 100: each seed, and the 95 % interval", yticks=rows)
+    left.set(xlim=(0, 101), xlabel="exam, of 100: each seed, and the 95 % interval", yticks=rows)
     left.set_yticklabels([name for name, _ in ordered])
     right.barh(rows, [100 * r["share"] for _, r in ordered], color="#c9d8ea", height=0.6)
-    right.set(xscale="log", xlabel="trained parameters, % of all")
+    right.set(xscale="log", xlabel="trained parameters, % of all", xlim=(0.05, 120))
+    right.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="#eeeeee")

@@ -221,15 +221,38 @@ def row(peft_type: str, record: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |".replace("|  |", "| |")
 
 
+def grouped(records: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the short table of the project's README: types that pass everything in one line, the others with why."""
+    shown = ("fit", "reload", "merge")
+    whole = [name for name, record in records.items() if all(record["llama"][check] == "yes" for check in shown)]
+    lines = [
+        "| `peft_type` | fit | save, reload | merge | where not, and why |",
+        "|---|---|---|---|---|",
+        f"| {', '.join(whole)} | yes | yes | yes | |",
+    ]
+    for name, record in records.items():
+        if name not in whole:
+            cells = ["yes" if record["llama"][check] == "yes" else "no" for check in shown]
+            reasons = [record["llama"][check] for check in shown if record["llama"][check] != "yes"]
+            why = "; ".join(reasons).replace("refused: method: ", "").replace("|", "/")
+            lines.append(f"| {name} | {' | '.join(cells)} | {why.removesuffix('; keep base and adapter apart')} |")
+    return lines
+
+
+def put(file: Path, lines: list[str]) -> None:
+    """Put a table between the marks of a Markdown file."""
+    before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
+    text = "\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]])
+    file.write_text(text, encoding="utf-8")
+
+
 def write(records: dict[str, dict[str, Any]]) -> None:
-    """Write table.json, and the table into README.md."""
+    """Write table.json, and the tables into README.md here and at the top."""
     versions = {name: importlib.metadata.version(name) for name in ("peft", "torch", "transformers")}
     table = json.dumps({"versions": versions, "types": records}, indent=1)
     (HERE / "table.json").write_text(table + "\n", encoding="utf-8")
-    lines = [row(name, record) for name, record in records.items()]
-    before, _, rest = (HERE / "README.md").read_text(encoding="utf-8").partition(BEGIN)
-    text = "\n".join([before + BEGIN, HEADER, *lines, END + rest.partition(END)[2]])
-    (HERE / "README.md").write_text(text, encoding="utf-8")
+    put(HERE / "README.md", [*HEADER.splitlines(), *(row(name, record) for name, record in records.items())])
+    put(HERE.parent.parent / "README.md", grouped(records))
 
 
 def main() -> None:

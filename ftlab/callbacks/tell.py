@@ -21,8 +21,7 @@ class Tell(pl.Callback):
         """Print what the run trains, and on what."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         free, total = parameter_counts(pl_module.model)
-        method = type(pl_module.method).__name__
-        tell(f"model      {pl_module.base.base}: {method} trains {free:,} of {total:,} parameters")
+        tell(f"model      {pl_module.base.base}: {pl_module.method.title} trains {free:,} of {total:,} parameters")
         for split, count in data.counts().items():
             learnt = f"{count['supervised']:,} of them learnt from"
             tell(f"{split:10} {count['chats']:,} chats, {count['tokens']:,} tokens, {learnt}")

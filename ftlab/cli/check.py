@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Sequence
+from time import perf_counter
 
 from jsonargparse import ArgumentParser
 
@@ -38,13 +39,16 @@ def check(args: Sequence[str]) -> bool:
     parser.add_argument("--method", type=Method | list[Method], help="Its settings, such as --method.r 16.")
     parser.add_argument("--plugins", nargs="+", default=[], help="Python files or modules with methods of your own.")
     parser.add_argument("--only", type=list[int], default=list(CHECKS), help="Numbers of the checks to run.")
-    name = next((arg for arg in args if not arg.startswith("-")), None)
-    if name is None and not {"-h", "--help"} & set(args):
-        raise FtlabError(f"methods check: of which method? ({', '.join(registered(Method))})")
-    if name is not None and name not in registered(Method):
+    name, options = "".join(args[:1]), args[1:]
+    if {"-h", "--help"} & set(args):
+        parser.print_help()
+        return True
+    if not name or name.startswith("-"):
+        raise FtlabError(f"methods check: of which method? name it first ({', '.join(registered(Method))})")
+    if name not in registered(Method):
         raise failure_of(name) or FtlabError(f"{name}: not a method; {choices_help(name, registered(Method))}")
     try:
-        settings = parser.parse_args([*([name, "--method", name] if name else []), *[a for a in args if a != name]])
+        settings = parser.parse_args([name, "--method", name, *options])
         method = parser.instantiate(settings).method
     except ArgumentError as error:
         raise explain(str(error), Sources(args), []) from error
@@ -52,9 +56,10 @@ def check(args: Sequence[str]) -> bool:
     if unknown := set(settings.only) - CHECKS.keys():
         raise FtlabError(f"--only: there is no check {min(unknown)}; choose from 1 to {max(CHECKS)}")
     method = Chain(method) if isinstance(method, list) else method
+    start = perf_counter()
     findings = check_method(method, only=settings.only, tell=_print)
     failed = [finding for finding in findings if finding.passed is False]
-    print(f"{len(findings)} checks, {len(failed)} failed")
+    print(f"{len(findings)} checks, {len(failed)} failed, {perf_counter() - start:.0f} s")
     return not failed
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ftlab.cli.sources import Sources
+from ftlab.data.formats import Format
 from ftlab.errors import FtlabError, choices_help
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
@@ -15,7 +16,7 @@ from ftlab.plugins import failure_of, registered
 QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
-KINDS: dict[str, type] = {"method": Method, "grader": Grader}
+KINDS: dict[str, type] = {"method": Method, "grader": Grader, "format": Format}
 
 #: What the parser says where one object or a list of them may stand: its complaints about either.
 ONE_OR_SEVERAL = re.compile(
@@ -62,8 +63,8 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
     given = re.search(
         r"(?:Got value|Given value: NestedArg\(.*val=|Given value): ?(.*?)\)?$", message, flags=re.MULTILINE
     )
-    if wanted and given:
-        types = [name for name in dict.fromkeys(map(_type_name, wanted)) if name != "null"]
+    types = [name for name in dict.fromkeys(map(_type_name, wanted)) if name != "null"]
+    if types and given:
         value = given[1].strip(QUOTES)
         return FtlabError(f"{sources.place(key, value)}: {value!r} is not {' or '.join(types)}")
     if given and (kind := KINDS.get(key.rpartition(".")[2])):

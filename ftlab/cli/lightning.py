@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,13 +100,33 @@ class FtlabCLI(LightningCLI):
             )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and turn a fault into one line."""
+        """Parse, and turn a fault into one line.
+
+        Raises:
+            FtlabError: a setting is at fault, or is of one method where there is a list: the parser would give it to
+                the last of the list without a word.
+        """
+        option = next((arg.partition("=")[0] for arg in args if _is_setting(arg)), None)
         try:
             self.config = parser.parse_args(args)
+            in_list = isinstance(self.config[self.command].method, list)
         except ArgumentError as error:
-            known = [action.dest for action in self._parser(self.command)._actions if action.dest != "help"]
-            raise explain(str(error), self.sources, known) from error
+            in_list = option is not None and self._lists_methods(parser, args)
+            if not in_list:
+                known = [action.dest for action in self._parser(self.command)._actions if action.dest != "help"]
+                raise explain(str(error), self.sources, known) from error
+        if option and in_list:
+            raise FtlabError(f"{option}: method is a list here; give the whole list: --method '[...]'")
         warn_of_skipped()
+
+    def _lists_methods(self, parser: LightningArgumentParser, args: Sequence[str]) -> bool:
+        """Return whether the method is a list, leaving the options for its settings aside, which may be wrong."""
+        pairs = itertools.pairwise(["", *args])
+        rest = [arg for before, arg in pairs if not (_is_setting(arg) or (_is_setting(before) and "=" not in before))]
+        try:
+            return isinstance(parser.parse_args(rest)[self.command].method, list)
+        except ArgumentError:
+            return False
 
     def instantiate_classes(self) -> None:
         """Make the objects of the sections; the experiment makes the Trainer, once the run has a folder."""
@@ -175,3 +196,7 @@ def run_lightning(command: str, args: Sequence[str]) -> None:
         run = Run.open(runs[0])
         args = ["--config", str(run.config_file), "--ckpt_path", str(run.folder), *args[len(named) :]]
     FtlabCLI(command, args)
+
+
+def _is_setting(arg: str) -> bool:
+    return arg.startswith("--method.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +15,10 @@ import torch
 
 from ftlab.config import describe
 from ftlab.data.chat import Chat
-from ftlab.data.loader import collate
+from ftlab.data.loader import IGNORE, collate
 from ftlab.data.module import ChatData
 from ftlab.data.rows import read_rows
+from ftlab.exam.generation import evaluation_mode
 from ftlab.methods.base import Method
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
@@ -29,8 +32,10 @@ SHAPE = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "initializer_range": 0.2,
-    "tie_word_embeddings": False,
 }
+
+#: Architectures whose head shares the embeddings' weights here; both kinds of base are common.
+TIED = ("qwen2",)
 
 #: Learning rates to try where a method has to learn something, since each method wants its own.
 RATES = (1e-2, 1e-1, 1e-3)
@@ -56,27 +61,38 @@ class Bench:
     @cached_property
     def base(self) -> Base:
         """The base, written once."""
-        return self.make_base("base", seed=0)
+        return self.make_base("base")
 
-    def make_base(self, name: str, seed: int) -> Base:
-        """Write a random base of this shape; other seeds give other weights of equal shape."""
+    def make_base(self, name: str, seed: int = 0, change: Callable[[Any], object] = lambda tokenizer: None) -> Base:
+        """Write a random base of this shape.
+
+        Args:
+            name: its folder.
+            seed: other seeds give other weights of equal shape.
+            change: changes the tokenizer that is written with it, and nothing else.
+        """
         from transformers import AutoConfig, AutoModelForCausalLM
 
         path = self.folder / name
         tokenizer = Base().load_chat().tokenizer
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(self.architecture, vocab_size=len(tokenizer), **SHAPE)
+        shape = {**SHAPE, "vocab_size": len(tokenizer), "tie_word_embeddings": self.architecture in TIED}
+        config = AutoConfig.for_model(self.architecture, **shape)
         AutoModelForCausalLM.from_config(config).save_pretrained(path)
+        change(tokenizer)
         tokenizer.save_pretrained(path)
         return Base(str(path))
 
     @cached_property
     def chats(self) -> Path:
-        """A file of short chats, each with an answer of its own."""
+        """A file of short chats, each with an answer of its own, which is one letter.
+
+        Who does not see the question cannot know the letter: the end of the answer is all there is to learn beside.
+        """
         file = self.folder / "chats.jsonl"
         lines = []
         for i in range(ROWS):
-            question, answer = f"Say {'abcdefgh'[i % 8]} {i}" + "!" * (i % 5), f"{(i * 37) % 100}"
+            question, answer = f"Say {'abcdefgh'[i % 8]} {i}" + "!" * (i % 5), string.ascii_uppercase[i]
             turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
             lines.append(json.dumps({"id": str(i), "messages": turns}) + "\n")
         file.write_text("".join(lines), encoding="utf-8")
@@ -94,18 +110,19 @@ class Bench:
         examples = data.encode(read_rows(str(self.chats))[:BATCH], self.chat)
         return collate(examples, self.chat.pad_id, step_tokens=1)
 
-    def tuner(self, method: Method | None = None, rate: float = RATES[0], **loading: Any) -> FineTuner:
+    def tuner(self, method: Method | None = None, rate: float = RATES[0], seed: int = 0, **loading: Any) -> FineTuner:
         """Return a tuner with the method freshly applied; equal calls give equal weights.
 
         Args:
             method: another method than the one on trial.
             rate: learning rate.
+            seed: of the new weights.
             loading: settings of the base that differ, and what the base is loaded with besides the method's own.
         """
         known = describe(self.base, known=Base)
         base = Base(**known | {key: loading.pop(key) for key in known.keys() & loading})
         optimizer = Optimizer(lr=rate, schedule="constant", warmup=0)
-        tuner = FineTuner(base, method or self.method, optimizer, seed=0)
+        tuner = FineTuner(base, method or self.method, optimizer, seed=seed)
         tuner.configure_model(**loading)
         tuner.method.initialize(tuner.model, [self.batch])
         return tuner
@@ -117,13 +134,19 @@ class Bench:
         self.train(tuner, 3)
         return tuner
 
-    def train(self, tuner: FineTuner, steps: int, enough: float = 0.0, bfloat16: bool = False) -> list[float]:
+    def train(
+        self,
+        tuner: FineTuner,
+        steps: int,
+        enough: Callable[[float], bool] = lambda share: False,
+        bfloat16: bool = False,
+    ) -> list[float]:
         """Train on the batch; return the loss per supervised token before each step.
 
         Args:
             tuner: its weights change.
             steps: at most so many.
-            enough: share of the first loss at which to stop.
+            enough: gets the loss as a share of the first one and says whether to stop.
             bfloat16: under autocast, as Lightning's `bf16-mixed` does it.
         """
         optimizer, _ = tuner.optimizer.build(tuner.method.param_groups(tuner.model), steps, set())
@@ -132,7 +155,7 @@ class Bench:
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):  # left at each step: it caches cast weights
                 loss, tokens = tuner.loss_sum(self.batch)
             losses.append(float(loss) / tokens)
-            if losses[-1] <= enough * losses[0]:
+            if enough(losses[-1] / losses[0]):
                 break
             optimizer.zero_grad()
             (loss / tokens).backward()
@@ -142,9 +165,20 @@ class Bench:
     @torch.no_grad()
     def logits(self, model: Any) -> torch.Tensor:
         """Return the logits of the batch's tokens, as evaluation sees them; shape (batch, length, vocabulary)."""
-        model.eval()
         ids = self.batch["input_ids"]
-        return model(input_ids=ids, use_cache=False).logits[:, -ids.shape[1] :].float()
+        with evaluation_mode(model):
+            return model(input_ids=ids, use_cache=False).logits[:, -ids.shape[1] :].float()
+
+    def known(self, model: Any) -> int:
+        """Return how many greedy answers of the batch are the references: each token in turn is the likeliest."""
+        labels = self.batch["labels"][:, 1:]
+        right = self.logits(model)[:, :-1].argmax(dim=-1) == labels
+        return int((right | (labels == IGNORE)).all(dim=1).sum())
+
+    def distance_from_base(self, tuner: FineTuner) -> float:
+        """Return the largest difference of a logit from the base's, as a share of the base's largest logit."""
+        base = self.logits(self.base.load_model(**tuner.method.load_kwargs()))
+        return largest_difference(self.logits(tuner.model), base) / float(base.abs().max())
 
 
 def largest_difference(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -11,20 +11,27 @@ from ftlab.config import describe
 from ftlab.conformance.bench import Bench, digests, largest_difference
 from ftlab.conformance.findings import hold
 from ftlab.errors import RefusedError
-from ftlab.methods.base import Method, trainable
+from ftlab.methods.base import TRAINABLE_FILE, Method, trainable
 from ftlab.methods.peft_format import is_peft
+from ftlab.training.tuner import FineTuner
 
 #: Bytes that a tensor's entry takes in a safetensors header, and the header itself, at most.
 ENTRY, HEADER = 250, 1000
 
+#: Files that peft writes beside the weights.
+CARDS = ("adapter_config.json", "README.md")
+
 
 def weights_come_back(bench: Bench) -> str:
-    """Saved and loaded, the logits are bit-equal; plain peft opens a PEFT folder and gives the same."""
+    """Saved and loaded onto new weights of another seed, the logits are bit-equal; so they are in plain peft.
+
+    Plain peft is asked where the folder is one of PEFT's and holds all there is to know.
+    """
     tuner = bench.trained
     folder = bench.folder / "saved"
     tuner.save(folder)
     expected = bench.logits(tuner.model)
-    again = bench.tuner()
+    again = bench.tuner(seed=1)
     hold(largest_difference(bench.logits(again.model), expected) > 0, "training changed no logit, so nothing is shown")
     again.load(folder)
     difference = largest_difference(bench.logits(again.model), expected)
@@ -33,7 +40,7 @@ def weights_come_back(bench: Bench) -> str:
     hold(not wrong, f"{min(wrong, default='')} is not the same after loading")
     if not is_peft(tuner.model) or not (folder / "adapter_config.json").is_file():
         return "logits bit-equal; the format is ftlab's own"
-    if (folder / "trainable.safetensors").is_file() and not tuner.model.active_peft_config.is_prompt_learning:
+    if (folder / TRAINABLE_FILE).is_file() and not tuner.model.active_peft_config.is_prompt_learning:
         return "logits bit-equal; the folder is PEFT's and more, so plain peft cannot open all of it"
 
     from peft import PeftModel
@@ -44,36 +51,47 @@ def weights_come_back(bench: Bench) -> str:
 
 
 def bytes_follow_parameters(bench: Bench) -> str:
-    """The saved weights are as large as what is trained, the name of each tensor added, and not larger."""
+    """All files that the method saves are as large as what is trained, the name of each tensor added, and not larger."""
     tuner = bench.trained
     folder = bench.folder / "sized"
-    tuner.save(folder)
-    written = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    tuner.method.save(tuner.model, folder)  # without the tokenizer and the base's identity
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name not in CARDS]
+    written = sum(file.stat().st_size for file in files)
     tensors = trainable(tuner.model).values()
     trained = sum(p.numel() * p.element_size() for p in tensors)
+    virtual = is_peft(tuner.model) and tuner.model.active_peft_config.is_prompt_learning
     # A network that makes virtual tokens is saved beside what it makes, for plain peft.
-    limit = 1.5 * trained + ENTRY * len(tensors) + HEADER
-    return hold(trained <= written <= limit, f"{written:,} bytes for {trained:,} bytes of trained parameters")
+    share = 1.5 if virtual and (folder / TRAINABLE_FILE).is_file() else 1.1
+    limit = share * trained + ENTRY * len(tensors) + HEADER
+    figure = f"{written:,} bytes in {len(files)} files for {trained:,} bytes of trained parameters"
+    return hold(trained <= written <= limit, figure)
 
 
 def wrong_base_is_refused(bench: Bench) -> str:
-    """Another base of the same shape is refused; the settings survive YAML and back."""
+    """A base of other weights, tokenizer or chat template is refused; the settings survive YAML and back."""
     folder = bench.folder / "owned"
     bench.trained.save(folder)
-    other = bench.make_base("other", seed=1)
-    stranger = bench.tuner(base=other.base)
-    try:
-        stranger.load(folder)
-    except RefusedError as error:
-        refusal = str(error)
-    else:
-        refusal = ""
-    hold(bool(refusal), "a base of other weights was taken")
+    others = {
+        "weights": bench.make_base("reweighted", seed=1),
+        "tokenizer": bench.make_base("retokenized", change=lambda tokenizer: tokenizer.add_tokens(["<another>"])),
+        "template": bench.make_base("retold", change=_retell),
+    }
+    for part, base in others.items():
+        try:
+            FineTuner(base, bench.method, seed=0).load(folder)
+        except RefusedError as error:
+            hold(f"({part} " in str(error), f"for another {part} of the base the refusal is: {error}")
+        else:
+            hold(False, f"a base of other {part} was taken")
     text = yaml.safe_dump(describe(bench.method))
     again = _parse(yaml.safe_load(text))
     return hold(
-        again == bench.method, f"other base refused; settings through YAML: {json.dumps(describe(bench.method))}"
+        again == bench.method, f"other bases refused; settings through YAML: {json.dumps(describe(bench.method))}"
     )
+
+
+def _retell(tokenizer: Any) -> None:
+    tokenizer.chat_template = "{# another #}" + tokenizer.chat_template
 
 
 def _parse(settings: dict[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from ftlab.conformance.bench import Bench, digests
@@ -9,22 +11,51 @@ from ftlab.conformance.findings import DoesNotApply, hold
 from ftlab.methods.base import trainable
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.packed import parameter_counts
+from ftlab.training.tuner import FineTuner
+
+#: What the peft library adds to the names of a base's own tensors, in the middle and at the start.
+INSERTED, STARTS = re.compile(r"\.(base_layer|original_module)(?=\.)"), ("base_model.model.", "base_model.", "")
 
 
 def only_declared_parameters_move(bench: Bench) -> str:
-    """The groups hold just what requires grad; after three steps each of those has moved and nothing else has."""
+    """The groups hold just what requires grad; after three steps each of those has moved and nothing else has.
+
+    What is frozen has the stored base's bytes. A method may replace some of them, as PiSSA does, if the logits stay.
+    """
     tuner = bench.tuner()
     names = {id(p): name for name, p in tuner.model.named_parameters()}
     declared = {names[id(p)] for group in tuner.method.param_groups(tuner.model) for p in group["params"]}
     free = trainable(tuner.model).keys()
     hold(declared == free, f"{min(declared ^ free, default='')} is trainable or grouped, and not both")
     before = digests(tuner.model)
+    base = _frozen_is_the_base(bench, tuner, before)
     bench.train(tuner, 3)
     after = digests(tuner.model)
     moved = {name for name in before if before[name] != after[name]}
     hold(not declared - moved, f"{min(declared - moved, default='')} is trained and did not move")
     hold(not moved - declared, f"{min(moved - declared, default='')} moved and is not trained")
-    return f"{len(moved)} tensors moved, {len(after) - len(moved)} did not"
+    return f"{len(moved)} tensors moved, {len(after) - len(moved)} did not; {base}"
+
+
+def _frozen_is_the_base(bench: Bench, tuner: FineTuner, found: dict[str, str]) -> str:
+    """Hold that a tuner's frozen tensors are the stored base's; `found` are its digests before the first step."""
+    stored = digests(bench.base.load_model(**tuner.method.load_kwargs()))
+    frozen = {}
+    for name in found.keys() - trainable(tuner.model).keys():
+        bare = INSERTED.sub("", name)
+        for own in (bare.removeprefix(start) for start in STARTS):
+            if own in stored:
+                frozen[name] = stored[own]
+                break
+    other = [name for name, digest in frozen.items() if found[name] != digest]
+    if not other:
+        return f"{len(frozen)} have the base's bytes"
+    hold(tuner.method.starts_as_base, f"{min(other)} is frozen and has other bytes than the stored base's")
+    difference = bench.distance_from_base(tuner)
+    return hold(
+        difference <= 1e-5,
+        f"{len(other)} of the base's replaced, which changes a logit by {difference:.1e} of the largest",
+    )
 
 
 def count_follows_the_formula(bench: Bench) -> str:

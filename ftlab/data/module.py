@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from tqdm import tqdm
 
 from ftlab.data.chat import Chat, Encoded
+from ftlab.data.formats import Format
 from ftlab.data.loader import PlanLoader, supervised
 from ftlab.data.plan import BatchPlan
 from ftlab.data.rows import Row, read_rows
@@ -21,7 +22,7 @@ class ChatData(pl.LightningDataModule):
     """Training and validation data: files of chats, rendered through the model's own chat template.
 
     Args:
-        train: JSONL file of chats to learn from, one `{"messages": [...]}` a line.
+        train: JSONL file of chats to learn from, one a line in the `format`.
         validation: JSONL file of chats held out for the validation loss; without it there is none.
         max_length: Longest chat in tokens. Longer ones cost memory with the square of their length.
         batch_size: Chats in one forward pass of one device. More is faster on a GPU and takes more memory.
@@ -30,6 +31,7 @@ class ChatData(pl.LightningDataModule):
         unfit: What happens to a chat that is longer than `max_length` or has nothing to learn: `drop` leaves it out,
             counts and lists it; `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
         seed: Seed of the order of batches; None takes the run's `seed_everything`.
+        format: What each line of the files is, by the name of a format; null is `Messages`, `{"messages": [...]}`.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ChatData(pl.LightningDataModule):
         batch_tokens: int | None = None,
         unfit: Literal["drop", "truncate", "error"] = "drop",
         seed: int | None = None,
+        format: Format | None = None,
     ) -> None:
         super().__init__()
         for key, value in (("max_length", max_length), ("batch_size", batch_size), ("batch_tokens", batch_tokens or 1)):
@@ -52,6 +55,7 @@ class ChatData(pl.LightningDataModule):
         self.batch_tokens = batch_tokens
         self.unfit = unfit
         self.seed = seed
+        self.format = format
         self.dropped: list[str] = []  # one line for each chat left out: its place and why
         self.examples: dict[str, list[Encoded]] = {}
         self._train_loader: PlanLoader | None = None
@@ -76,7 +80,7 @@ class ChatData(pl.LightningDataModule):
         paths = {"train": self.train if stage == "fit" else None, "validation": self.validation}
         for split, path in paths.items():
             if path is not None and split not in self.examples:
-                self.examples[split] = self.encode(read_rows(path), chat)
+                self.examples[split] = self.encode(read_rows(path, self.format), chat)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return chats, tokens and supervised tokens of each split that was loaded."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftlab.data.formats import Format, Messages
 from ftlab.errors import FtlabError, choices_help
 
 ROLES = ("system", "user", "assistant")
@@ -47,25 +48,30 @@ class Row:
         return last["content"] if last["role"] == "assistant" else None
 
 
-def read_rows(path: str | Path) -> list[Row]:
-    """Read a JSONL file of `{"messages": [{"role": ..., "content": ...}, ...]}`, one chat a line.
+def read_rows(path: str | Path, format: Format | None = None) -> list[Row]:
+    """Read a JSONL file, one chat a line.
+
+    Args:
+        path: the file.
+        format: what each line is; None is `Messages`.
 
     Raises:
-        FtlabError: the file is missing or empty, or a line is not such a chat; named by file and line.
+        FtlabError: the file is missing or empty, or a line is not a chat of the format; named by file and line.
     """
+    format = format or Messages()
     file = Path(path)
     if not file.is_file():
         raise FtlabError(f"{path}: no such data file; paths are relative to {Path.cwd()}")
     rows = []
     for number, raw in enumerate(file.read_bytes().splitlines(), start=1):
         if raw.strip():
-            rows.append(_parse(raw, str(path), number))
+            rows.append(_parse(raw, str(path), number, format))
     if not rows:
-        raise FtlabError(f"{path}: the file has no rows; write one JSON object with messages a line")
+        raise FtlabError(f"{path}: the file has no rows; write one JSON object a line")
     return rows
 
 
-def _parse(raw: bytes, file: str, line: int) -> Row:
+def _parse(raw: bytes, file: str, line: int, format: Format) -> Row:
     place = f"{file}:{line}"
     try:
         record = json.loads(raw.decode("utf-8"))
@@ -73,9 +79,15 @@ def _parse(raw: bytes, file: str, line: int) -> Row:
         raise FtlabError(f"{place}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise FtlabError(f"{place}: not JSON ({error.msg} at column {error.colno}); write one object a line") from error
-    if not isinstance(record, dict) or "messages" not in record:
-        raise FtlabError(f'{place}: no "messages" here; each line is {{"messages": [{{"role": ..., "content": ...}}]}}')
-    messages = record.pop("messages")
+    if not isinstance(record, dict):
+        raise FtlabError(f"{place}: this is {type(record).__name__}, not an object; write one object a line")
+    try:
+        messages = format.messages(record)
+    except KeyError as error:
+        reason = f"no {error} here, which {type(format).__name__} reads; mend the row or name another format"
+        raise FtlabError(f"{place}: {reason}") from error
+    except ValueError as error:
+        raise FtlabError(f"{place}: {error}") from error
     if not isinstance(messages, list) or not messages:
         raise FtlabError(f"{place}: messages must be a list with at least one message")
     return Row([_message(message, i, place) for i, message in enumerate(messages)], file, line, record)

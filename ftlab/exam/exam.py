@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.data.chat import Chat
+from ftlab.data.formats import Format
 from ftlab.data.rows import Row, read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.generation import generate
@@ -88,6 +89,8 @@ class Exam:
     """Sit the exam at every n-th validation; 0 means only before and after training."""
     limit: int | None = None
     """Take only the first questions of the file. Fewer are faster, and widen the interval."""
+    format: Format | None = None
+    """What each line of the file is, by the name of a format; null is `Messages`, `{"messages": [...]}`."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
@@ -102,7 +105,7 @@ class Exam:
         Raises:
             FtlabError: a chat has no reference, two have one id, or the file cannot be read.
         """
-        rows = read_rows(self.questions)[: self.limit]
+        rows = read_rows(self.questions, self.format)[: self.limit]
         places: dict[str, str] = {}
         for row in rows:
             if row.id in places:

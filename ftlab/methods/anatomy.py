@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-#: What the peft library adds to the names of a base's own parameters.
-_PEFT_NAMES = re.compile(r"^base_model\.model\.|\.base_layer(?=\.)")
+#: What the peft library adds to the names of a base's own parameters, and of the copies that it trains in their place.
+_PEFT_NAMES = re.compile(r"^base_model\.model\.|\.(base_layer|original_module|modules_to_save\.[^.]+)(?=\.)")
 
 
 def plain(model: Any) -> Any:
@@ -126,6 +126,49 @@ def untie_head(model: Any) -> None:
         inner.all_tied_weights_keys = inner.get_expanded_tied_weights_keys(all_submodels=True)
 
 
+def untie_touched(model: Any, names: Iterable[str]) -> None:
+    """Untie the head if a module with one of these names is an end that is tied: a merge would change both ends."""
+    inner = plain(model)
+    ends = inner.get_input_embeddings(), inner.get_output_embeddings()
+    if any(model.get_submodule(name) in ends for name in names):
+        untie_head(model)
+
+
+def refuse_packed(model: nn.Module) -> None:
+    """Refuse a base of which only a part could be trained.
+
+    Raises:
+        ValueError: some of its weights are quantized.
+    """
+    if not all(p.is_floating_point() for p in model.parameters()):
+        raise ValueError("its weights are packed and cannot be trained; take QLoRA")
+
+
+def called(model: nn.Module, wanted: Iterable[str] | str | None) -> list[str]:
+    """Return the names of the modules that are meant, as peft reads it.
+
+    Args:
+        model: a causal language model of transformers.
+        wanted: ends of names, one regular expression for whole names, or `all-linear`: all linear layers but the head.
+    """
+    if wanted == "all-linear":
+        return list(linear_layers(model))
+    names = [name for name, _ in model.named_modules()]
+    if isinstance(wanted, str):
+        return [name for name in names if re.fullmatch(wanted, name)]
+    return [name for name in names if ends_with(name, wanted or ())]
+
+
+def ends_with(name: str, ends: Iterable[str]) -> bool:
+    """Return whether one of the ends is the last part of a dotted name, or its last parts."""
+    return any(name == end or name.endswith(f".{end}") for end in ends)
+
+
+def base_name(name: str) -> str:
+    """Return what the base calls a parameter, whatever peft wrapped around it."""
+    return _PEFT_NAMES.sub("", name)
+
+
 def size(module: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(p.numel() for p in module.parameters())
@@ -156,7 +199,7 @@ def matching(pattern: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, 
     Raises:
         ValueError: there is none; the message tells the nearest names.
     """
-    names = {name: _PEFT_NAMES.sub("", name) for name in parameters}
+    names = {name: base_name(name) for name in parameters}
     found = {name: p for name, p in parameters.items() if re.search(pattern, names[name])}
     if not found:
         pieces = (name.split(".") for name in names.values())

@@ -26,9 +26,18 @@ class Method(ABC):
 
     #: Whether the model's answers are the base's until the first step.
     starts_as_base: ClassVar[bool] = True
-    #: True for a method that trains nothing of its own and only groups what others train; it needs no `apply` of
-    #: substance and stands in a list after them.
+    #: True for a method that adds nothing and groups what others train; it stands in a list after them.
     groups_only: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """What to call it where people read it."""
+        return type(self).__name__
+
+    @property
+    def own_files(self) -> bool:
+        """Whether it needs its own `save` and `load`: it then shares a list only with methods that group."""
+        return self._saves_unlike(Method)
 
     def load_kwargs(self) -> dict[str, Any]:
         """Return what `from_pretrained` needs for this method, such as a quantization config."""
@@ -44,6 +53,14 @@ class Method(ABC):
         Raises:
             ValueError: the settings do not fit this model; the first line of the message is shown to the user.
         """
+
+    def regroup(self, model: nn.Module) -> nn.Module:
+        """Do as the later one in a list what `apply` does alone, for methods that only group.
+
+        Args:
+            model: trainable where the others of the list train.
+        """
+        return self.apply(model)
 
     def initialize(self, model: nn.Module, batches: Iterable[dict[str, Tensor]]) -> None:  # noqa: B027
         """Set the new weights from training data, for methods that start from the data; by default nothing.
@@ -107,11 +124,18 @@ class Method(ABC):
         """
         if is_peft(model) and hasattr(model.base_model, "merge_and_unload"):
             return model.base_model.merge_and_unload(safe_merge=True)  # type: ignore[operator]
-        raise FtlabError(f"method: {type(self).__name__} cannot be merged into its base; keep base and adapter apart")
+        if is_peft(model) and model.active_peft_config.is_prompt_learning:  # type: ignore[union-attr]
+            reason = "virtual tokens are inputs, not weights"
+            raise FtlabError(f"method: {self.title} cannot be merged: {reason}; keep base and adapter apart")
+        raise FtlabError(f"method: {self.title} cannot be merged into its base; keep base and adapter apart")
 
     def exact(self) -> Method:
         """Return the same method with everything computed in fp32, for proofs of equality."""
         return self
+
+    def _saves_unlike(self, cls: type[Method]) -> bool:
+        own = type(self)
+        return own.save is not cls.save or own.load is not cls.load
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import FtlabError, SettingError
+from ftlab.methods.anatomy import base_name
 from ftlab.methods.base import Method, trainable
 from ftlab.methods.peft_format import is_peft
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class Chain(Method):
 
     def __post_init__(self) -> None:
         """Refuse lists that make no sense, before a model is loaded."""
-        names = [type(method).__name__ for method in self.methods]
+        names = [method.title for method in self.methods]
         if all(method.groups_only for method in self.methods):
             reason = (
                 f"[{', '.join(names)}] names no method that trains; add one, such as LoRA, or write it without a list"
@@ -34,6 +36,15 @@ class Chain(Method):
         if order != sorted(order):
             late = names[order.index(True)]
             raise SettingError("method", f"{late} groups what the others train; write it at the end of the list")
+        self._trains = [method for method in self.methods if not method.groups_only]
+        for method in self.methods:
+            if method.own_files and any(other is not method for other in self._trains):
+                raise SettingError("method", f"{method.title} has files of its own, which no list holds; use it alone")
+
+    @property
+    def title(self) -> str:
+        """What to call it: `Freeze + LoRA`."""
+        return " + ".join(method.title for method in self.methods)
 
     @property
     def starts_as_base(self) -> bool:  # type: ignore[override]
@@ -58,22 +69,24 @@ class Chain(Method):
         """Apply each in order; what one trains, no later one may train.
 
         Raises:
-            FtlabError: two train one parameter, or two go through the peft library.
+            FtlabError: two train one parameter or its copy, or two go through the peft library.
+            ValueError: the settings of one do not fit this model.
         """
         owners: dict[nn.Parameter, int] = {}
         for i, method in enumerate(self.methods):
             if method.groups_only:  # it may freeze some of what the others train
                 _set_trainable(model, owners)
-                model = method.apply(model)
+                model = _named(method, method.regroup, model)
                 owners = {p: owners[p] for p in trainable(model).values()}
                 continue
             _set_trainable(model, set(model.parameters()))
-            wrapped, model = model, method.apply(model)
+            wrapped, model = model, _named(method, method.apply, model)
             if is_peft(wrapped) and model is not wrapped and is_peft(model):
                 raise FtlabError("method: two of the list go through the peft library, which wraps once; keep one")
+            taken = {base_name(name): owners[p] for name, p in model.named_parameters() if p in owners}
             for name, parameter in trainable(model).items():
-                if parameter in owners:
-                    pair = " and ".join(type(self.methods[k]).__name__ for k in (owners[parameter], i))
+                if (other := taken.get(base_name(name))) is not None:  # by name, for peft may train a copy
+                    pair = f"{self.methods[other].title} and {method.title}"
                     raise FtlabError(f"method: {pair} both train {name}; let one of them leave it out")
                 owners[parameter] = i
         _set_trainable(model, owners)
@@ -89,7 +102,7 @@ class Chain(Method):
 
     def count(self, base: nn.Module) -> int | None:
         """Return the sum of their counts, None where one gives none or a later one freezes."""
-        counts = [method.count(base) for method in self.methods if not method.groups_only]
+        counts = [method.count(base) for method in self._trains]
         return None if None in counts or len(counts) < len(self.methods) else sum(counts)  # type: ignore[arg-type]
 
     def param_groups(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -101,10 +114,27 @@ class Chain(Method):
                 groups = [joint for group in groups for joint in _split(group, method.param_groups(model))]
             else:
                 _set_trainable(model, {everything[name] for name in own})
-                name = type(method).__name__
-                groups += [{**g, "name": _joined(name, g["name"])} for g in method.param_groups(model)]
+                groups += [{**g, "name": _joined(method.title, g["name"])} for g in method.param_groups(model)]
                 _set_trainable(model, set(everything.values()))
         return groups
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write the trained weights: as the one that trains does it, or for several as every method may."""
+        if len(self._trains) == 1:
+            self._trains[0].save(model, folder)
+        else:
+            super().save(model, folder)
+
+    def load(self, model: nn.Module, folder: Path) -> None:
+        """Read weights that `save` wrote.
+
+        Raises:
+            FtlabError: the folder's tensors are not this model's.
+        """
+        if len(self._trains) == 1:
+            self._trains[0].load(model, folder)
+        else:
+            super().load(model, folder)
 
     def merge(self, model: nn.Module) -> nn.Module:
         """Fold each in, the last one first.
@@ -119,6 +149,14 @@ class Chain(Method):
     def exact(self) -> Method:
         """Return the chain of their exact ones."""
         return Chain([method.exact() for method in self.methods])
+
+
+def _named(method: Method, change: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module:
+    """Return the changed model, or say which of the list does not fit it."""
+    try:
+        return change(model)
+    except ValueError as error:
+        raise ValueError(f"{method.title}: {str(error).strip()}") from error
 
 
 def _set_trainable(model: nn.Module, wanted: Container[nn.Parameter]) -> None:

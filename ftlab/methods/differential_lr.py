@@ -58,6 +58,15 @@ class DifferentialLR(Method):
         anatomy.require_patterns("method.freeze", self.freeze)
 
     def apply(self, model: nn.Module) -> nn.Module:
+        """Freeze what is to be frozen, and train all else.
+
+        Raises:
+            ValueError: weights are packed, or a setting does not fit the model.
+        """
+        anatomy.refuse_packed(model)
+        return self.regroup(model)
+
+    def regroup(self, model: nn.Module) -> nn.Module:
         """Freeze what is to be frozen, and leave the rest as trainable as it is."""
         for parameter in self._frozen(model).values():
             parameter.requires_grad_(False)

@@ -22,12 +22,22 @@ class Full(Method):
     """Type of the trained weights in memory; null is the model section's. `bfloat16` halves weights, gradients and
     the optimizer's state, but loses updates smaller than about 1/256 of a weight; `float16` overflows easily."""
 
+    @property
+    def own_files(self) -> bool:
+        """Whether a class below has some: in a list, what it trains is saved as it is of any other method."""
+        return self._saves_unlike(Full)
+
     def load_kwargs(self) -> dict[str, Any]:
         """Return the type, where it is set."""
         return {"dtype": self.dtype} if self.dtype else {}
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Leave the model as it is; all of its parameters are trainable."""
+        """Leave the model as it is; all of its parameters are trainable.
+
+        Raises:
+            ValueError: they are not, being packed.
+        """
+        anatomy.refuse_packed(model)
         return model
 
     def count(self, base: nn.Module) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftlab.methods.anatomy import linear_layers, plain
+from ftlab.methods.anatomy import ends_with, linear_layers, plain
 from ftlab.methods.base import Method
 from ftlab.methods.peft_format import wrap
 
@@ -62,7 +62,7 @@ class IA3(Method):
         def find(key: str, chosen: list[str] | None, usual: list[str], known: list[str]) -> dict[str, list[str]]:
             options = [chosen] if chosen is not None else [usual, known]
             for names in options:
-                found = {end: [n for n in layers if n == end or n.endswith(f".{end}")] for end in names}
+                found = {end: [n for n in layers if ends_with(n, (end,))] for end in names}
                 if all(found.values()) and (found or chosen is not None):
                     return found
             short = sorted({name.rpartition(".")[2] for name in layers})

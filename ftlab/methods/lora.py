@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftlab.errors import FtlabError, SettingError, require
-from ftlab.methods.anatomy import blocks, linear_layers, plain, untie_head
+from ftlab.methods.anatomy import blocks, called, ends_with, linear_layers, untie_touched
 from ftlab.methods.base import Method, trainable
 from ftlab.methods.peft_format import wrap
 
@@ -92,9 +91,7 @@ class LoRA(Method):
         """
         names = self.targets(model)
         self._check_fit(model, names)
-        ends = plain(model).get_input_embeddings(), plain(model).get_output_embeddings()
-        if any(m in ends for name, m in model.named_modules() if name in names or _ends(name, self.modules_to_save)):
-            untie_head(model)  # else a merge would change both ends
+        untie_touched(model, [*names, *called(model, self.modules_to_save)])
         return wrap(model, self._config(names))
 
     def targets(self, base: nn.Module) -> list[str]:
@@ -103,13 +100,7 @@ class LoRA(Method):
         Raises:
             ValueError: the base has no such block.
         """
-        wanted = self.target_modules
-        if wanted == "all-linear":
-            names = list(linear_layers(base))
-        elif isinstance(wanted, str):
-            names = [name for name, _ in base.named_modules() if re.fullmatch(wanted, name)]
-        else:
-            names = [name for name, _ in base.named_modules() if _ends(name, wanted)]
+        names = called(base, self.target_modules)
         if self.layers is None:
             return names
         found = list(blocks(base))
@@ -125,7 +116,7 @@ class LoRA(Method):
             return None
         updates = sum(self._rank(name) * (i + o) + (o if self.dora else 0) for name, (i, o) in sizes.items())
         biases = tuple(f"{name}.bias" for name in sizes) if self.bias == "lora_only" else (".bias",)
-        whole = {name for name, _ in base.named_modules() if _ends(name, self.modules_to_save)}
+        whole = called(base, self.modules_to_save)
         return updates + sum(
             p.numel()
             for name, p in base.named_parameters(remove_duplicate=False)  # a tied head is trained as a copy
@@ -194,7 +185,7 @@ class LoRA(Method):
     def _check_fit(self, model: nn.Module, names: list[str]) -> None:
         """Refuse what peft would take in silence and do wrong."""
         modules = [name for name, _ in model.named_modules()]
-        if missing := [m for m in self.modules_to_save or () if not any(_ends(name, (m,)) for name in modules)]:
+        if missing := [m for m in self.modules_to_save or () if not any(ends_with(name, (m,)) for name in modules)]:
             raise ValueError(f"modules_to_save: the model has no module called {missing[0]}")
         if self.init in ("pissa", "olora") and getattr(model, "is_quantized", False):
             raise ValueError(f"init: {self.init} reads the base's weights, which are packed here; take default")
@@ -205,10 +196,6 @@ class LoRA(Method):
         kinds = {type(model.get_submodule(name)).__name__ for name in names}
         if self.init == "olora" and "Conv1D" in kinds:
             raise ValueError("init olora: peft has it for layers of torch only, not for the Conv1D of transformers")
-
-
-def _ends(name: str, ends: Iterable[str] | None) -> bool:
-    return any(name == end or name.endswith(f".{end}") for end in ends or ())
 
 
 def _sizes(base: nn.Module, names: Iterable[str]) -> dict[str, tuple[int, int]] | None:

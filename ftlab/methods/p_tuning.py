@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ftlab.errors import FtlabError, require
+from ftlab.errors import require
 from ftlab.methods.base import Method
 
 if TYPE_CHECKING:
@@ -56,13 +56,3 @@ class PTuning(Method):
         # Four gates in two directions; each sees the layer's inputs and its own outputs, with a bias for either.
         lstm = sum(2 * 4 * hidden * (inputs + hidden + 2) for inputs in (width, 2 * hidden))
         return table + lstm + (2 * hidden + 1) * 2 * hidden + (2 * hidden + 1) * width
-
-    def merge(self, model: nn.Module) -> nn.Module:
-        """Refuse.
-
-        Raises:
-            FtlabError: always.
-        """
-        raise FtlabError(
-            "method: PTuning cannot be merged, its virtual tokens are inputs, not weights; keep both apart"
-        )

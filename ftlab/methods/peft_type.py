@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import FtlabError, SettingError, choices_help, require
+from ftlab.methods.anatomy import called, untie_touched
 from ftlab.methods.base import TRAINABLE_FILE, Method
 from ftlab.methods.peft_fields import config_fields
 from ftlab.methods.peft_format import ADAPTER_FILE, wrap
@@ -107,6 +108,11 @@ class Peft(Method):
         usual = all(value is not False for name, value in self.settings.items() if name in INITS)
         return usual and self.peft_type not in MOVES_AT_ONCE
 
+    @property
+    def own_files(self) -> bool:
+        """Whether the inherited `save` would lose this type's weights."""
+        return self.peft_type == "XLORA" or self._saves_unlike(Peft)
+
     def apply(self, model: nn.Module) -> nn.Module:
         """Wrap the model; without `target_modules`, peft's own choice for the architecture, or all linear layers."""
         from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
@@ -119,6 +125,10 @@ class Peft(Method):
             config.target_modules = None if self.peft_type in NOT_LINEAR else "all-linear"
         if self.peft_type == "XLORA":
             model.config.use_cache = False  # type: ignore[union-attr]  # peft demands it
+        # Where peft is asked to keep ends tied, or does so for the type, they stay so.
+        if self.peft_type != "TRAINABLE_TOKENS" and not getattr(config, "ensure_weight_tying", False):
+            for key in ("target_modules", "modules_to_save"):
+                untie_touched(model, called(model, getattr(config, key, None)))
         wrapped = self._wrap(model, config)
         if self.peft_type == "SHADOW":
             _freeze_unused(wrapped)
@@ -164,7 +174,7 @@ class Peft(Method):
         names = {f.name for f in dataclasses.fields(cls)}
         self._check(values, names, cls.__name__)
         if values.get("prompt_tuning_init") == "TEXT":
-            values["tokenizer_name_or_path"] = _own_tokenizer(model)
+            values |= _own_tokenizer(model)
         if model is not None and self.peft_type == "XLORA":
             values.setdefault("hidden_size", model.config.get_text_config().hidden_size)
             # peft counts the adapters, and then looks for them by the names that were given.
@@ -223,14 +233,16 @@ def _one_task(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     return (), given
 
 
-def _own_tokenizer(model: Any) -> str:
+def _own_tokenizer(model: Any) -> dict[str, Any]:
     """Return where the base's tokenizer lies, once it has been loaded without remote code; peft loads it again."""
     if model is None:
-        return "the base's"
+        return {"tokenizer_name_or_path": "the base's"}
     from transformers import AutoTokenizer
 
-    AutoTokenizer.from_pretrained(model.config.name_or_path, trust_remote_code=False)
-    return model.config.name_or_path
+    revision = getattr(model.config, "_commit_hash", None)
+    AutoTokenizer.from_pretrained(model.config.name_or_path, revision=revision, trust_remote_code=False)
+    pinned = {"tokenizer_kwargs": {"revision": revision}} if revision else {}
+    return {"tokenizer_name_or_path": model.config.name_or_path, **pinned}
 
 
 def _first_line(error: Exception) -> str:

@@ -1,11 +1,11 @@
-"""Prefix: trained keys and values before those of every layer, through the peft library. It knows no weights."""
+"""Prefix: trained keys and values before those of every layer, through the peft library. It knows no trainer and no data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ftlab.errors import FtlabError, SettingError, require
+from ftlab.errors import SettingError, require
 from ftlab.methods.anatomy import blocks
 from ftlab.methods.base import Method
 
@@ -67,11 +67,3 @@ class Prefix(Method):
             return self.num_virtual_tokens * outputs
         hidden = self.encoder_hidden_size
         return self.num_virtual_tokens * width + (width + 1) * hidden + (hidden + 1) * outputs
-
-    def merge(self, model: nn.Module) -> nn.Module:
-        """Refuse.
-
-        Raises:
-            FtlabError: always.
-        """
-        raise FtlabError("method: Prefix cannot be merged, its virtual tokens are inputs, not weights; keep both apart")

@@ -1,11 +1,11 @@
-"""Prompt: trained embeddings before those of the input, through the peft library. It knows no weights."""
+"""Prompt: trained embeddings before those of the input, through the peft library. It knows no trainer and no data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ftlab.errors import FtlabError, require
+from ftlab.errors import require
 from ftlab.methods.base import Method
 
 if TYPE_CHECKING:
@@ -47,11 +47,3 @@ class Prompt(Method):
     def count(self, base: nn.Module) -> int:
         """Return tokens x width of an embedding."""
         return self.num_virtual_tokens * base.get_input_embeddings().weight.shape[1]  # type: ignore[operator]
-
-    def merge(self, model: nn.Module) -> nn.Module:
-        """Refuse.
-
-        Raises:
-            FtlabError: always.
-        """
-        raise FtlabError("method: Prompt cannot be merged, its virtual tokens are inputs, not weights; keep both apart")

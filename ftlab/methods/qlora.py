@@ -1,9 +1,10 @@
-"""QLoRA: LoRA on a base whose linear layers are held in 4 or 8 bits. It knows no trainer and no files."""
+"""QLoRA: LoRA on a base whose linear layers are held in 4 or 8 bits. It knows no trainer and no data."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from ftlab.methods.lora import LoRA
 from ftlab.methods.peft_format import wrap
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 #: Starts of LoRA's that do not read the base's weights, which are packed here, and the one that is for packed weights.
 STARTS = ("default", "gaussian", "eva", "loftq")
@@ -83,10 +84,13 @@ class QLoRA(LoRA):
         for module in model.modules():
             self._check_or_settle(module)
         # Gradient checkpointing is the base's setting, in the variant that needs no help here.
-        model = super().apply(prepare_model_for_kbit_training(model, use_gradient_checkpointing=False))
+        return super().apply(prepare_model_for_kbit_training(model, use_gradient_checkpointing=False))
+
+    def initialize(self, model: nn.Module, batches: Iterable[dict[str, Tensor]]) -> None:
+        """Let EVA or LoftQ set the new weights; LoftQ reads the base's files once more."""
+        super().initialize(model, batches)
         if self.init == "loftq":
             _make_up_for_rounding(model)
-        return model
 
     def _check_or_settle(self, module: Any) -> None:
         """Let a packed layer of 8 bits compute what it says.

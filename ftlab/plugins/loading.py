@@ -68,6 +68,7 @@ def load_plugins(
     _skipped.clear()
     importlib.import_module("ftlab.methods")
     importlib.import_module("ftlab.exam.graders")
+    importlib.import_module("ftlab.data.formats")
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         root = _root(entry_point.module)
         _try(entry_point.module, root, partial(_import_entry_point, entry_point, root))
@@ -180,6 +181,10 @@ def _import_kept(plugin: Kept) -> None:
                 sys.path.append(str(plugin.root_of(plugin.place if there else plugin.copy)))
             import_module(plugin.module)
     used = Path(sys.modules[plugin.module].__file__ or "")
+    if in_namespace and used.resolve() not in (plugin.place.resolve(), plugin.copy.resolve()):
+        raise FtlabError(
+            f"{shown(plugin.copy)}: another plugin of this name is loaded from {shown(used)}; open the runs one by one"
+        )
     if not plugin.same_as(used):
         warn(f"{shown(used)} has changed since the run was made and is used; as it was: {shown(plugin.copy)}")
 

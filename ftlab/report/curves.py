@@ -22,6 +22,8 @@ Rows = list[dict[str, float]]
 _HEIGHT = 200
 #: A curve of fewer points is drawn as it is; a longer one gets a mean over a twentieth of its length.
 _FEW = 60
+#: So many learning rates have a colour each; more are shades of one.
+_RATE_COLOURS = ("train", "validation", "after")
 #: Above this ratio of largest to smallest, a linear axis would press one end of the curve flat.
 _LOGARITHMIC = 50
 
@@ -60,8 +62,7 @@ def charts(rows: Rows, best: float | None, before: Score | None) -> list[Chart]:
         before: the exam's score before training, drawn at step 0.
     """
     drawn = [_loss(rows, best), _exam(rows, best, before)]
-    drawn.append(_line(rows, best, "validation/perplexity", "Perplexity of the validation data", "validation", True))
-    drawn.append(_line(rows, best, "lr/trainable", "Learning rate", "train"))
+    drawn += [_perplexity(rows, best), _rates(rows, best)]
     return [chart for chart in drawn if chart]
 
 
@@ -128,20 +129,51 @@ def _exam(rows: Rows, best: float | None, before: Score | None) -> Chart | None:
     return _chart("score", "Exam score", legend, [scores.describe("exam score")], draw, best)
 
 
-def _line(
-    rows: Rows, best: float | None, metric: str, title: str, colour: str, logarithmic: bool = False
-) -> Chart | None:
-    series = _series(rows, metric)
+def _perplexity(rows: Rows, best: float | None) -> Chart | None:
+    series, title = _series(rows, "validation/perplexity"), "Perplexity of the validation data"
     if not series:
         return None
 
     def draw(axes: Axes) -> None:
-        _plot(axes, series, colour)
-        _finish(axes, rows, best, [series] if logarithmic else [])
-        if not logarithmic:
-            axes.set_ylim(bottom=0)
+        _plot(axes, series, "validation")
+        _finish(axes, rows, best, [series])
 
-    return _chart(metric.replace("/", "-"), title, [], [series.describe(title.lower())], draw, best)
+    return _chart("perplexity", title, [], [series.describe(title.lower())], draw, best)
+
+
+def _rates(rows: Rows, best: float | None) -> Chart | None:
+    """Draw the learning rate of each group of parameters, groups of one rate as one curve, the highest first."""
+    found: dict[tuple[float, ...], tuple[_Series, list[str]]] = {}
+    for metric in dict.fromkeys(key for row in rows for key in row if key.startswith("lr/")):
+        if series := _series(rows, metric):
+            found.setdefault((*series.steps, *series.values), (series, []))[1].append(metric.removeprefix("lr/"))
+    rates = sorted(found.values(), key=lambda rate: -rate[0].values.max())
+    if not rates:
+        return None
+    names = [_joined(groups) for _, groups in rates]
+    told = [series.describe(f"learning rate of {name}") for (series, _), name in zip(rates, names, strict=True)]
+    few = len(rates) <= len(_RATE_COLOURS)
+    if few:
+        legend = list(zip(names, _RATE_COLOURS, strict=False))
+    else:
+        legend = [(f"{len(rates)} rates, from {names[0]} down to {names[-1]}", "train")]
+        told = [told[0], told[-1]]
+    if len(rates) == 1:
+        legend, told = [], [rates[0][0].describe("learning rate")]
+
+    def draw(axes: Axes) -> None:
+        for i, (series, _) in reversed(list(enumerate(rates))):
+            shade = 1.0 if few else 1 - 0.75 * i / (len(rates) - 1)
+            _plot(axes, series, _RATE_COLOURS[i] if few else "train", shade)
+        _finish(axes, rows, best, [])
+        axes.set_ylim(bottom=0)
+
+    return _chart("rates", "Learning rate", legend, told, draw, best)
+
+
+def _joined(names: list[str]) -> str:
+    """Return `head, block.11 and 3 more`."""
+    return ", ".join(names) if len(names) < 4 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def _chart(
@@ -172,10 +204,10 @@ def _rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
 
 
-def _plot(axes: Axes, series: _Series, colour: str) -> None:
+def _plot(axes: Axes, series: _Series, colour: str, shade: float = 1.0) -> None:
     """Draw a curve, with its points where they are few enough to be told apart."""
     marker = "o" if len(series.steps) < 2 or (colour != "train" and len(series.steps) <= 40) else None
-    axes.plot(series.steps, series.values, color=COLOURS[colour], marker=marker, markersize=4.5)
+    axes.plot(series.steps, series.values, color=COLOURS[colour], alpha=shade, marker=marker, markersize=4.5)
 
 
 def _finish(axes: Axes, rows: Rows, best: float | None, spread: list[_Series]) -> None:

@@ -72,12 +72,13 @@ def result(summary: dict[str, Any], before: Sitting | None, after: Sitting | Non
 
 def origin(summary: dict[str, Any], config: dict[str, Any]) -> list[Fact]:
     """Return the method and the base of a run, from its settings while it has no summary."""
-    method = config.get("method")
-    name = dig(summary, "method") or dig(method, "class_path") or (method if isinstance(method, str) else None)
-    settings = dig(method, "init_args") or {}
-    said = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
+    methods = _methods(config.get("method"))
+    name = dig(summary, "method") or " + ".join(name for name, _ in methods)
+    said = [_settings(settings) for _, settings in methods]
+    if len(methods) > 1:
+        said = [f"{name}: {note}" for (name, _), note in zip(methods, said, strict=True) if note]
     base = dig(summary, "base") or dig(config, "model", "base")
-    facts = [Fact("Method", str(name).rpartition(".")[2], said)] if name else []
+    facts = [Fact("Method", name, "; ".join(said))] if name else []
     return [*facts, Fact("Base", str(base))] if base else facts
 
 
@@ -135,6 +136,21 @@ def _score(summary: dict[str, Any], name: str, sitting: Sitting | None) -> Score
     if found:
         return Score(found["score"], found["low"], found["high"], questions or 0)
     return sitting.score if sitting and sitting.answers else None
+
+
+def _methods(method: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and settings of each method in a run's settings, which hold one, or several as a list or a Chain."""
+    if isinstance(method, list):
+        return [found for item in method for found in _methods(item)]
+    name = str(dig(method, "class_path") or (method if isinstance(method, str) else "")).rpartition(".")[2]
+    settings = dig(method, "init_args") or {}
+    if name == "Chain":
+        return _methods(settings.get("methods", []))
+    return [(name, settings)] if name else []
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
 
 
 def _setting(value: Any) -> str:

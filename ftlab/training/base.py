@@ -16,6 +16,9 @@ from ftlab.training.packed import keep_packing
 #: Names of models that the package carries, and where they lie in it.
 EMBEDDED = {"ftlab/tiny": Path(__file__).parent.parent / "tiny"}
 
+#: What a config holds besides: the type of the weights in memory, and who wrote it.
+NOT_ARCHITECTURE = ("dtype", "transformers_version")
+
 
 @dataclass
 class Base:
@@ -74,18 +77,27 @@ class Base:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model
 
+    def architecture(self) -> str:
+        """Return the model's config as JSON, without what tells nothing of the architecture."""
+        from transformers import AutoConfig
+
+        config = self._load(AutoConfig.from_pretrained).to_dict()
+        told = {key: value for key, value in config.items() if key[0] != "_" and key not in NOT_ARCHITECTURE}
+        return json.dumps(told, sort_keys=True, default=str)
+
     def weight_files(self) -> list[Path]:
-        """Return the safetensors files that `load_model` read; empty where there are none, or they were not looked at.
+        """Return the files of weights that `load_model` read; empty for a model from scratch.
 
         Nothing is downloaded: a Hub id's files lie in the cache once it has been loaded.
         """
         if self.from_scratch:
             return []
-        if file := self._file("model.safetensors"):
-            return [file]
-        if index := self._file("model.safetensors.index.json"):
-            names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            return [index.with_name(name) for name in sorted(set(names))]
+        for name in ("model.safetensors", "pytorch_model.bin"):
+            if file := self._file(name):
+                return [file]
+            if index := self._file(f"{name}.index.json"):
+                names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                return [index.with_name(name) for name in sorted(set(names))]
         return []
 
     def _file(self, name: str) -> Path | None:

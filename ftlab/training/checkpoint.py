@@ -32,7 +32,7 @@ def check_checkpoint(checkpoint: dict[str, Any], model: Any, identity: Identity,
     """
     if IDENTITY_KEY not in checkpoint:
         raise FtlabError("--ckpt_path: does not say what base it belongs to; give a last.ckpt that ftlab wrote")
-    Identity(**checkpoint[IDENTITY_KEY]).require(identity, "--ckpt_path")
+    Identity.parse(checkpoint[IDENTITY_KEY], "--ckpt_path").require(identity, "--ckpt_path")
     expected = {f"model.{name}": p.shape for name, p in trainable(model).items()}
     found = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
     if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:

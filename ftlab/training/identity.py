@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 import ftlab
 from ftlab.errors import FtlabError, RefusedError
 from ftlab.training.base import Base
@@ -58,12 +56,12 @@ class Identity:
     """Version of ftlab that wrote this."""
 
     @classmethod
-    def of(cls, base: Base, model: Any, tokenizer: Any) -> Identity:
+    def of(cls, base: Base, seed: int | None, tokenizer: Any) -> Identity:
         """Return the identity of a base that has just been loaded.
 
         Args:
             base: where it came from.
-            model: as it was loaded, before any method; looked at where the base has no safetensors files.
+            seed: of the weights of a base from scratch, which are told by it and by the architecture.
             tokenizer: the base's fast tokenizer.
         """
         from transformers.utils.hub import extract_commit_hash
@@ -74,7 +72,7 @@ class Identity:
         return cls(
             base=base.base,
             revision=extract_commit_hash(str(files[0]), None) if files else base.revision,
-            weights=fingerprint_of_files(files) if files else fingerprint_of_model(model),
+            weights=fingerprint_of_files(files) if files else _hash(f"{base.architecture()} from seed {seed}".encode()),
             tokenizer=_hash(json.dumps([rules, tokenizer.special_tokens_map], sort_keys=True).encode()),
             template=_hash(tokenizer.chat_template.encode()),
             ftlab=ftlab.__version__,
@@ -89,36 +87,49 @@ class Identity:
         """
         file = folder / IDENTITY_FILE
         try:
-            return cls(**json.loads(file.read_text(encoding="utf-8")))
+            record = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise FtlabError(
                 f"{folder}: has no {IDENTITY_FILE}, so its base cannot be told; name a folder that ftlab wrote"
             ) from error
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise FtlabError(f"{file}: not what ftlab wrote ({error}); take it from a copy of the run") from error
+        return cls.parse(record, str(file))
+
+    @classmethod
+    def parse(cls, record: Any, place: str) -> Identity:
+        """Return the identity that a file or a checkpoint holds.
+
+        Raises:
+            FtlabError: it holds something else.
+        """
+        try:
+            return cls(**record)
+        except TypeError as error:
+            raise FtlabError(f"{place}: not what this ftlab writes ({error}); take the ftlab of the run") from error
 
     def write(self, folder: Path) -> None:
         """Write it beside the weights."""
         (folder / IDENTITY_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
-    def require(
-        self, other: Identity, place: str, there: str = "this is", remedy: str = "use the base of the run"
-    ) -> None:
+    def require(self, other: Identity, place: str, there: str = "this is", remedy: str | None = None) -> None:
         """Refuse a base that is not this one; the same weights under another name are.
 
         Args:
             other: the base there is.
             place: of the weights that were trained on this.
             there: what the message says before the other's name.
-            remedy: what to do.
+            remedy: what to do; None advises to take this base.
 
         Raises:
             RefusedError: weights, tokenizer or chat template differ.
         """
         differ = [key for key in ("weights", "tokenizer", "template") if getattr(self, key) != getattr(other, key)]
         if differ:
+            pinned = f" with --model.revision {self.revision}" if self.revision not in (None, other.revision) else ""
             raise RefusedError(
-                f"{place}: trained on base {self._show(differ)}, {there} {other._show(differ)}; {remedy}"
+                f"{place}: trained on base {self._show(differ)}, {there} {other._show(differ)}; "
+                f"{remedy or f'use the base of the run{pinned}'}"
             )
 
     def _show(self, keys: list[str]) -> str:
@@ -141,10 +152,12 @@ def fingerprint(tensors: Iterable[Tensor]) -> str:
 
 
 def fingerprint_of_files(files: Iterable[Path]) -> str:
-    """Return the fingerprint of safetensors files together; neither the cut into files nor their order matters.
+    """Return the fingerprint of weight files together.
+
+    Of safetensors files neither the cut into files nor their order matters; others are told by samples of their bytes.
 
     Raises:
-        FtlabError: a file is not in this format.
+        FtlabError: a file is not what its name says.
     """
     with ExitStack() as opened:
         return fingerprint(
@@ -152,17 +165,12 @@ def fingerprint_of_files(files: Iterable[Path]) -> str:
         )
 
 
-def fingerprint_of_model(model: Any) -> str:
-    """Return the fingerprint of a model's parameters as they are in memory."""
-    tensors = []
-    for name, parameter in model.named_parameters():
-        flat = parameter.detach().contiguous().flatten().view(torch.uint8)
-        tensors.append(Tensor(name, str(parameter.dtype), parameter.shape, flat.numel(), partial(_copy, flat)))
-    return fingerprint(tensors)
-
-
 def _stored_tensors(file: Path, descriptor: int) -> Iterator[Tensor]:
     """Yield a file's tensors: 8 bytes with the length of a JSON header, the header, and the bytes of all tensors."""
+    if file.suffix != ".safetensors":
+        size = os.fstat(descriptor).st_size
+        yield Tensor(file.name, "bytes", [size], size, partial(_pread, descriptor, 0))
+        return
     try:
         start = 8 + int.from_bytes(os.pread(descriptor, 8, 0), "little")
         header = json.loads(os.pread(descriptor, start - 8, 8))
@@ -177,10 +185,6 @@ def _stored_tensors(file: Path, descriptor: int) -> Iterator[Tensor]:
 
 def _pread(descriptor: int, origin: int, start: int, end: int) -> bytes:
     return os.pread(descriptor, end - start, origin + start)
-
-
-def _copy(flat: torch.Tensor, start: int, end: int) -> bytes:
-    return flat[start:end].cpu().numpy().tobytes()
 
 
 def _hash(content: bytes) -> str:

@@ -30,6 +30,7 @@ def try_packed(model: Any, method: str) -> None:
     Raises:
         FtlabError: it cannot.
     """
+    torch.nn.Module.to(model, model.device)  # where what the method added is not yet; transformers' own refuses 8 bits
     try:
         with torch.no_grad():
             model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device), use_cache=False)

@@ -10,7 +10,10 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Return the states of Python's, NumPy's and torch's generators, those of all GPUs included."""
+    """Return the states of Python's, NumPy's and torch's generators, those of all GPUs included.
+
+    They are this process's: of several, all go on from the first one's, so their dropout is another than uninterrupted.
+    """
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),

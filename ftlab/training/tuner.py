@@ -72,7 +72,7 @@ class FineTuner(pl.LightningModule):
         """
         self._seed()
         model = self.base.load_model(**self.method.load_kwargs() | loading)
-        self.identity = Identity.of(self.base, model, self.chat.tokenizer)
+        self.identity = Identity.of(self.base, self.seed, self.chat.tokenizer)
         return model
 
     def attach(self, model: Any) -> None:
@@ -83,13 +83,14 @@ class FineTuner(pl.LightningModule):
         """
         self._seed()
         try:
-            self.model = self.method.apply(model)
+            with torch.device("cpu"):  # one seed is one start on every device; the trainer moves what is new
+                self.model = self.method.apply(model)
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
-            raise FtlabError(f"method: {type(self.method).__name__} does not fit this model: {reason}") from error
+            raise FtlabError(f"method: {self.method.title} does not fit this model: {reason}") from error
         self.model.train()
         if getattr(model, "is_quantized", False):
-            try_packed(self.model, type(self.method).__name__)
+            try_packed(self.model, self.method.title)
 
     def on_fit_start(self) -> None:
         """Let the method set its new weights from the data; a resumed run has done so."""
@@ -183,7 +184,7 @@ class FineTuner(pl.LightningModule):
         expected = {id(p) for p in trainable(self.model).values()}
         if len(grouped) != len(set(grouped)) or set(grouped) != expected or not grouped:
             raise FtlabError(
-                f"method: {type(self.method).__name__} groups {len(grouped)} tensors where {len(expected)} are "
+                f"method: {self.method.title} groups {len(grouped)} tensors where {len(expected)} are "
                 "trainable; every trainable parameter must be in one group"
             )
         ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
@@ -217,7 +218,7 @@ class FineTuner(pl.LightningModule):
             RefusedError: it was trained on another base, tokenizer or template.
             FtlabError: the checkpoint's tensors are not the trainable ones, or it is not one of ftlab's.
         """
-        check_checkpoint(checkpoint, self.model, self.identity, type(self.method).__name__)
+        check_checkpoint(checkpoint, self.model, self.identity, self.method.title)
         self.random_state = checkpoint[RANDOM_KEY]
 
     def _seed(self) -> None:

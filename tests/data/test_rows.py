@@ -23,7 +23,7 @@ def test_reads_chats_with_their_lines(tmp_path):
     ("line", "what"),
     [
         ("{", "not JSON"),
-        ("[1]", 'no "messages"'),
+        ("[1]", "this is list, not an object"),
         ('{"text": "x"}', 'no "messages"'),
         ('{"messages": []}', "at least one message"),
         ('{"messages": "hi"}', "must be a list"),

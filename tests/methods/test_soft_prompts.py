@@ -270,7 +270,7 @@ def test_bfloat16(weights, checkpointing, make, method, batch, chat):
 
 
 def test_merging_is_refused_with_the_reason(small_model, method):
-    with pytest.raises(FtlabError, match="cannot be merged, its virtual tokens are inputs, not weights"):
+    with pytest.raises(FtlabError, match="cannot be merged: virtual tokens are inputs, not weights"):
         method.merge(method.apply(small_model()))
 
 

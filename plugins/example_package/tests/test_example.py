@@ -1,7 +1,7 @@
-"""The package's own tests: ftlab's conformance kit for the method, and examples for the grader."""
+"""The package's own tests: ftlab's conformance kit for the method, and examples for the rest."""
 
 import pytest
-from ftlab_example import Contains, OutputScale
+from ftlab_example import Contains, OutputScale, QuestionAnswer
 
 from ftlab.conformance import check_method
 
@@ -16,3 +16,12 @@ def test_the_grader(answer: str, reference: str, points: float) -> None:
     """An answer that mentions the reference has the point."""
     assert Contains().grade(answer, reference) == points
     assert Contains(case_matters=True).grade(answer, reference) == 0
+
+
+def test_the_format() -> None:
+    """A row is a question and its answer, a prompt the question alone; other keys stay."""
+    record = {"question": "2 + 2?", "reply": "4", "id": "x"}
+    question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
+    assert QuestionAnswer(answer="reply").messages(record) == [question, answer]
+    assert record == {"id": "x"}
+    assert QuestionAnswer().messages({"question": "2 + 2?"}) == [question]
