@@ -31,7 +31,7 @@ use
   merge     RUN --output DIR fold the adapter into a plain transformers model
 
 RUN is a folder runs/<name>/<stamp>. validate, test and predict also take --config and --ckpt_path.
---plugins FILE.py (or a module's name) loads a method or grader of your own; files in ./plugins are loaded anyway.
+--plugins FILE.py (or a module's name) loads a method, grader or data format of your own; files in ./plugins anyway.
 Exit codes: 0 done, 1 a fault in ftlab (--debug shows where), 2 a fault in the input, 4 refused: weights that belong to
 another base, tokenizer or chat template, 130 interrupted.
 """

@@ -33,7 +33,11 @@ def add_settings(parser: ArgumentParser) -> None:
             resolve_types(cls)
     parser.add_argument("--name", type=str, default="run", help="Folder below runs/ that the run's folder is made in.")
     parser.add_argument(
-        "--plugins", type=str, nargs="+", default=[], help="Files or modules with methods or graders of your own."
+        "--plugins",
+        type=str,
+        nargs="+",
+        default=[],
+        help="Files or modules with methods, graders or data formats of your own.",
     )
     parser.add_class_arguments(Base, "model")
     parser.add_argument(

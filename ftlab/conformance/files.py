@@ -51,7 +51,7 @@ def weights_come_back(bench: Bench) -> str:
 
 
 def bytes_follow_parameters(bench: Bench) -> str:
-    """All files that the method saves are as large as what is trained, the name of each tensor added, and not larger."""
+    """All files that the method saves are as large as what is trained and the names of its tensors, not larger."""
     tuner = bench.trained
     folder = bench.folder / "sized"
     tuner.method.save(tuner.model, folder)  # without the tokenizer and the base's identity

@@ -124,10 +124,10 @@ class Method(ABC):
         """
         if is_peft(model) and hasattr(model.base_model, "merge_and_unload"):
             return model.base_model.merge_and_unload(safe_merge=True)  # type: ignore[operator]
+        reason = "peft has no merge for it" if is_peft(model) else "it has none of its own"
         if is_peft(model) and model.active_peft_config.is_prompt_learning:  # type: ignore[union-attr]
             reason = "virtual tokens are inputs, not weights"
-            raise FtlabError(f"method: {self.title} cannot be merged: {reason}; keep base and adapter apart")
-        raise FtlabError(f"method: {self.title} cannot be merged into its base; keep base and adapter apart")
+        raise FtlabError(f"method: {self.title} cannot be merged: {reason}; keep base and adapter apart")
 
     def exact(self) -> Method:
         """Return the same method with everything computed in fp32, for proofs of equality."""

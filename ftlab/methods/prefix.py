@@ -1,4 +1,4 @@
-"""Prefix: trained keys and values before those of every layer, through the peft library. It knows no trainer and no data."""
+"""Prefix: trained keys and values before those of every layer, through peft. It knows no trainer and no data."""
 
 from __future__ import annotations
 

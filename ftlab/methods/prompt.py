@@ -1,4 +1,4 @@
-"""Prompt: trained embeddings before those of the input, through the peft library. It knows no trainer and no data."""
+"""Prompt: trained embeddings before those of the input, through peft. It knows no trainer and no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins: classes of the open kinds, ftlab.Method and ftlab.Grader, from files, modules and installed packages.
+"""Plugins: classes of the open kinds, ftlab.Method, ftlab.Grader and ftlab.Format, from files, modules and installed packages.
 
 Built-ins use nothing that a plugin cannot use: subclassing is registering.
 """

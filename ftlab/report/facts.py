@@ -154,7 +154,7 @@ def _settings(settings: dict[str, Any]) -> str:
 
 
 def _setting(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _best_note(summary: dict[str, Any]) -> str:

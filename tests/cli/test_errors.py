@@ -162,3 +162,32 @@ def test_methods_lists_name_origin_and_one_line(capsys, monkeypatch):
     assert "r: int = 8" in shown
     assert "Rank of each update." in shown
     assert "arXiv:2106.09685" in shown
+
+
+LIST = "method: [Freeze, {class_path: LoRA, init_args: {r: 8}}]"
+
+
+@pytest.mark.parametrize(
+    ("config", "args"),
+    [
+        (LIST, ["--method.r", "3"]),
+        (LIST, ["--method.r=3"]),
+        (LIST, ["--method.rank", "3"]),
+        (LIST, ["--method.class_path", "IA3"]),
+        (LIST, ["--optimizer.lr", "1e-3", "--method.r", "3", "--name", "y"]),
+        ("name: x", ["--method", "[Freeze, LoRA]", "--method.r", "3"]),
+        ("name: x", ["--method.r", "3", "--method", "[Freeze, LoRA]"]),
+    ],
+)
+def test_options_for_one_method_where_there_is_a_list(folder, capsys, config, args):
+    (folder / "x.yaml").write_text(f"data: {{train: train.jsonl}}\n{config}\n")
+    option = next(arg for arg in args if arg.startswith("--method.")).partition("=")[0]
+    expected = f"{option}: method is a list here; give the whole list: --method '[...]'"
+    assert fault(capsys, "fit", "--config", "x.yaml", *args) == expected
+
+
+def test_options_for_the_one_method_that_replaces_a_list(folder, capsys):
+    (folder / "x.yaml").write_text(f"data: {{train: none.jsonl}}\n{LIST}\n")
+    args = ["--method", "LoRA", "--method.r", "3"]
+    assert fault(capsys, "fit", "--config", "x.yaml", *args).startswith("none.jsonl: no such data file")
+    assert fault(capsys, "fit", "--config", "x.yaml", *args[:3], "x").startswith("--method.r: 'x' is not a whole")

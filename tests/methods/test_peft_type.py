@@ -144,3 +144,41 @@ def test_a_router_is_not_merged_away(tmp_path):
     method = Peft("XLORA", {"adapters": {"a": str(tmp_path / "0"), "b": str(tmp_path / "1")}})
     with pytest.raises(FtlabError, match="depends on the input"):
         method.merge(method.apply(table.base("llama")))
+
+
+@pytest.mark.parametrize("settings", [{"target_modules": ["lm_head"]}, {"modules_to_save": ["lm_head"]}], ids=str)
+def test_a_tied_head_is_untied_where_it_is_touched(settings, small_model):
+    """As LoRA does it: else a merge would change the embeddings."""
+    ids = torch.arange(10)[None]
+
+    def base():
+        model = small_model()
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
+        return model
+
+    method = Peft("LORA", {"r": 2} | settings)
+    model = method.apply(base())
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_()
+    with torch.no_grad():
+        expected = model.eval()(ids).logits
+        merged = method.merge(model).eval()
+        torch.testing.assert_close(merged(ids).logits, expected, rtol=0, atol=1e-4)
+    assert torch.equal(merged.get_input_embeddings().weight, base().get_input_embeddings().weight)
+    assert Peft("LORA").apply(base()).config.tie_word_embeddings
+
+
+def test_the_tokenizer_is_of_the_bases_revision(small_model, monkeypatch):
+    from transformers import AutoTokenizer
+
+    from ftlab import Base
+
+    tokenizer, asked = Base("ftlab/tiny").load_chat().tokenizer, []
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *args, **loading: asked.append(loading) or tokenizer)
+    settings = {"num_virtual_tokens": 6, "prompt_tuning_init": "TEXT", "prompt_tuning_init_text": "Solve this."}
+    model = small_model()
+    model.config._commit_hash, model.config._name_or_path = "abc", "somewhere/base"
+    Peft("PROMPT_TUNING", settings).apply(model)
+    assert [loading["revision"] for loading in asked] == ["abc", "abc"]

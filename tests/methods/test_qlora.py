@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ftlab import Base, FineTuner
 from ftlab.errors import SettingError
-from ftlab.methods import QLoRA
+from ftlab.methods import Chain, DifferentialLR, Full, QLoRA
 from ftlab.methods.base import trainable
 from tests.methods.test_lora import IDS, batches, logits, started, train
 
@@ -140,7 +140,7 @@ def test_loftq_makes_up_for_the_largest_part_of_the_rounding(alpha, load):
     """B A is the best approximation of rank r to what quantization took, whatever scales it."""
     original = load()
     method = QLoRA(r=4, alpha=alpha, init="loftq").exact()
-    model = method.apply(load(method))
+    model = started(method, load(method))
     layer = model.base_model.model.model.layers[1].mlp.down_proj
     lost = original.model.layers[1].mlp.down_proj.weight.detach() - layer.base_layer(torch.eye(128)).detach().T
     u, s, v = torch.linalg.svd(lost)
@@ -205,3 +205,28 @@ def test_batches_of_eva_reach_packed_layers(load):
     before = {name: p.detach().clone() for name, p in trainable(model).items()}
     method.initialize(model, batches(128))
     assert all(torch.equal(p, before[name]) is ("lora_B" in name) for name, p in trainable(model).items())
+
+
+def test_loftq_reads_the_base_again_for_a_fresh_start_only(load, monkeypatch, tmp_path):
+    """Opening a run is `apply` and `load`."""
+    method = QLoRA(r=4, init="loftq").exact()
+    model = started(method, load(method))
+    method.save(model, tmp_path)
+    base = load(method)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
+    again = method.apply(base)
+    method.load(again, tmp_path)
+    assert torch.equal(logits(again), logits(model))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("method", [Full(), DifferentialLR(), Chain([Full(), DifferentialLR()])], ids=lambda m: m.title)
+def test_what_trains_the_whole_base_refuses_a_packed_one(method, bits, load):
+    with pytest.raises(ValueError, match="its weights are packed and cannot be trained; take QLoRA"):
+        method.apply(load(QLoRA(bits=bits)))
+
+
+def test_a_list_with_it_may_group(load):
+    chain = Chain([QLoRA(r=2), DifferentialLR(layer_decay=0.5)])
+    groups = chain.param_groups(chain.apply(load(chain)))
+    assert {group["name"]: group["lr_scale"] for group in groups} == {"QLoRA/block.0": 0.5, "QLoRA/block.1": 1.0}
