@@ -350,6 +350,7 @@ def test_a_run_keeps_a_module_of_the_working_directory(tmp_path):
     assert f"{file}: the plugin is gone" in said
 
 
+@pytest.mark.slow
 def test_a_real_run_is_made_again_and_opened_without_its_plugin(tmp_path):
     plugin = write(tmp_path / "there/mine.py", METHOD.format(name="Mine"))
     write(tmp_path / "there/x.yaml", CONFIG)
@@ -394,6 +395,7 @@ def pairs(**more):
     return "".join(json.dumps(record | more) + "\n" for record in records)
 
 
+@pytest.mark.slow
 def test_a_format_reads_data_exam_and_prompts_and_is_kept_with_the_run(tmp_path):
     there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
     plugin = write(there / "plugins/pairs.py", FORMAT)

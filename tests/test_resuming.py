@@ -15,7 +15,7 @@ from ftlab.cli.main import main
 from tests.conftest import QUICKSTART, ROOT, ftlab, losses
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch, tmp_path, accumulate):
     """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's.
 

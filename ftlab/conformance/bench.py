@@ -175,9 +175,17 @@ class Bench:
         right = self.logits(model)[:, :-1].argmax(dim=-1) == labels
         return int((right | (labels == IGNORE)).all(dim=1).sum())
 
+    def load_base(self) -> Any:
+        """Load the base as the method loads it; in 8 bits it rounds activations only where the method does."""
+        model = self.base.load_model(**self.method.load_kwargs())
+        for module in model.modules():
+            if hasattr(module, "init_8bit_state") and self.method == self.method.exact():
+                module.train(True).train = lambda mode=True, module=module: module  # in evaluation it would round
+        return model
+
     def distance_from_base(self, tuner: FineTuner) -> float:
         """Return the largest difference of a logit from the base's, as a share of the base's largest logit."""
-        base = self.logits(self.base.load_model(**tuner.method.load_kwargs()))
+        base = self.logits(self.load_base())
         return largest_difference(self.logits(tuner.model), base) / float(base.abs().max())
 
 

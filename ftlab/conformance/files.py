@@ -45,7 +45,7 @@ def weights_come_back(bench: Bench) -> str:
 
     from peft import PeftModel
 
-    base = bench.base.load_model(**tuner.method.load_kwargs())
+    base = bench.load_base()
     difference = largest_difference(bench.logits(PeftModel.from_pretrained(base, folder)), expected)
     return hold(difference <= 1e-5, f"logits bit-equal; in plain peft they differ by {difference:.1e}")
 

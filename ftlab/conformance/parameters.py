@@ -39,7 +39,7 @@ def only_declared_parameters_move(bench: Bench) -> str:
 
 def _frozen_is_the_base(bench: Bench, tuner: FineTuner, found: dict[str, str]) -> str:
     """Hold that a tuner's frozen tensors are the stored base's; `found` are its digests before the first step."""
-    stored = digests(bench.base.load_model(**tuner.method.load_kwargs()))
+    stored = digests(bench.load_base())
     frozen = {}
     for name in found.keys() - trainable(tuner.model).keys():
         bare = INSERTED.sub("", name)
@@ -61,7 +61,7 @@ def _frozen_is_the_base(bench: Bench, tuner: FineTuner, found: dict[str, str]) -
 def count_follows_the_formula(bench: Bench) -> str:
     """As many parameters are trained as the paper's formula says."""
     tuner = bench.tuner()
-    expected = tuner.method.count(bench.base.load_model(**tuner.method.load_kwargs()))
+    expected = tuner.method.count(bench.load_base())
     if expected is None:
         raise DoesNotApply("the method gives no formula")
     found = parameter_counts(tuner.model)[0]

@@ -1,6 +1,7 @@
-"""Plugins: classes of the open kinds, ftlab.Method, ftlab.Grader and ftlab.Format, from files, modules and installed packages.
+"""Plugins: classes of the open kinds from files, modules and installed packages.
 
-Built-ins use nothing that a plugin cannot use: subclassing is registering.
+The kinds are ftlab.Method, ftlab.Grader and ftlab.Format. Built-ins use nothing that a plugin cannot use: subclassing
+is registering.
 """
 
 from ftlab.plugins.keeping import keep

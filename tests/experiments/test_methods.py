@@ -31,6 +31,7 @@ def test_runs_of_other_data_are_refused():
         compare.check_equal([summary, summary | {"steps": 3}])
 
 
+@pytest.mark.slow
 def test_the_comparison_runs_and_is_not_done_twice(tmp_path):
     command = [sys.executable, FOLDER / "compare.py", "--folder", tmp_path, "--results", tmp_path, "--seeds", "7"]
     options = ["exam.limit=4", "exam.max_new_tokens=4", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
@@ -44,6 +45,7 @@ def test_the_comparison_runs_and_is_not_done_twice(tmp_path):
     assert (tmp_path / "scores.svg").read_text().count("ia3") >= 1
 
 
+@pytest.mark.slow
 def test_memory_is_measured_for_each_method():
     command = [sys.executable, FOLDER / "memory.py", "--shape", "small", "--methods", "lora"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
