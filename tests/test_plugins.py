@@ -474,7 +474,11 @@ def test_the_readme_has_the_commands_that_are_run_here():
     assert len(COMMANDS) == 7
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("pip")])
+#: The first two run with every test, the others take longer than they show.
+LATER = [pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS[2:] if not command.startswith("pip")]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:2], *LATER])
 def test_its_commands_run(command, site, workplace):
     command = re.sub(r"\bftlab (?=fit|methods)", f"{sys.executable} -m ftlab ", command)
     command += f" {shlex.join([*SHORT, *STEP, '--exam.limit=2', '--name=of-the-plugins'])}" * (" fit " in command)
