@@ -150,11 +150,12 @@ def _methods(method: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_setting(value)}" for key, value in settings.items() if value is not None)
+    said = {key: value for key, value in settings.items() if value not in (None, [], {}) and value is not False}
+    return ", ".join(f"{key} {_setting(value)}" for key, value in said.items())
 
 
 def _setting(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _best_note(summary: dict[str, Any]) -> str:

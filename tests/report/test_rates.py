@@ -35,7 +35,10 @@ def test_many_groups_are_shades_between_the_named_ends():
 
 
 MEMBERS = [
-    {"class_path": "ftlab.methods.freeze.Freeze", "init_args": {"last": 1, "first": None, "modules": []}},
+    {
+        "class_path": "ftlab.methods.freeze.Freeze",
+        "init_args": {"last": 1, "first": None, "modules": [], "head": False},
+    },
     {"class_path": "LoRA", "init_args": {"r": 8, "target_modules": ["a", "b"]}},
 ]
 
@@ -43,10 +46,10 @@ MEMBERS = [
 @pytest.mark.parametrize(
     ("method", "fact"),
     [
-        (MEMBERS, Fact("Method", "Freeze + LoRA", "Freeze: last 1, modules none; LoRA: r 8, target_modules a, b")),
+        (MEMBERS, Fact("Method", "Freeze + LoRA", "Freeze: last 1; LoRA: r 8, target_modules a, b")),
         (
             {"class_path": "ftlab.methods.chain.Chain", "init_args": {"methods": MEMBERS[:1]}},
-            Fact("Method", "Freeze", "last 1, modules none"),
+            Fact("Method", "Freeze", "last 1"),
         ),
         (["Full", MEMBERS[1]], Fact("Method", "Full + LoRA", "LoRA: r 8, target_modules a, b")),
         (MEMBERS[1], Fact("Method", "LoRA", "r 8, target_modules a, b")),
