@@ -233,9 +233,10 @@ def grouped(records: dict[str, dict[str, Any]]) -> list[str]:
     for name, record in records.items():
         if name not in whole:
             cells = ["yes" if record["llama"][check] == "yes" else "no" for check in shown]
-            reasons = [record["llama"][check] for check in shown if record["llama"][check] != "yes"]
-            why = "; ".join(reasons).replace("refused: method: ", "").replace("|", "/")
-            lines.append(f"| {name} | {' | '.join(cells)} | {why.removesuffix('; keep base and adapter apart')} |")
+            reasons = [record["llama"][check].split(". ")[0] for check in shown if record["llama"][check] != "yes"]
+            why = "; ".join(reasons).replace("|", "/").removesuffix("; keep base and adapter apart")
+            why = why.removeprefix("refused: method: ").removeprefix("Peft cannot be merged: ")
+            lines.append(f"| {name} | {' | '.join(cells)} | {why} |")
     return lines
 
 
