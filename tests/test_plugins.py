@@ -494,3 +494,25 @@ def test_its_contract_is_one(tmp_path):
     assert "The first line is what" in listed(tmp_path)[0]["Scales"]
     assert "factor: float = 2.0" in ftlab(tmp_path, "methods", "Scales").stdout
     compile(kit, "README.md", "exec")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "said"),
+    [
+        ("@dataclass\n", "pass", "method: apply of Slip returned NoneType; end it with `return model`"),
+        (
+            "@dataclass\n",
+            "return model.requires_grad_(False)",
+            "method: Slip trains no parameter; its apply",
+        ),
+        ("", "return model", "slip.py: Slip is not a dataclass; write @dataclass above the class"),
+    ],
+)
+def test_slips_in_a_method_are_named(tmp_path, head, body, said):
+    text = f"from dataclasses import dataclass\nfrom ftlab import Method\n\n{head}class Slip(Method):\n"
+    write(tmp_path / "slip.py", f"{text}    def apply(self, model):\n        {body}\n")
+    write(tmp_path / "x.yaml", CONFIG)
+    result = ftlab(tmp_path, "fit", "--config", "x.yaml", "--plugins", "slip.py", "--method", "Slip")
+    assert result.returncode == 2
+    [line] = result.stderr.strip().splitlines()[-1:]
+    assert said in line

@@ -84,7 +84,11 @@ def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> Ft
     classes: dict[str, Any] = {}
     for kind in KINDS.values():
         classes |= registered(kind)
-    names = [field.name for field in dataclasses.fields(classes[cls_name])] if cls_name in classes else []
+    names = (
+        [field.name for field in dataclasses.fields(classes[cls_name])]
+        if dataclasses.is_dataclass(classes.get(cls_name))
+        else []
+    )
     place = sources.place(f"{key}.{name}", cls_name)
     help_ = choices_help(name, names) if names else "it has none; leave this out"
     return FtlabError(f"{place}: not a setting of {cls_name}; {help_}")

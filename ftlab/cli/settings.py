@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from ftlab.cli.explain import KINDS, explain
 from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
+from ftlab.errors import FtlabError
 from ftlab.exam.exam import Exam
 from ftlab.experiment import EarlyStopping, Experiment
 from ftlab.methods import Chain, LoRA, Method
@@ -77,6 +78,10 @@ def resolve_types(cls: type) -> None:
 def build_experiment(settings: Namespace | Any) -> Experiment:
     """Join instantiated sections to an experiment."""
     method = Chain(settings.method) if isinstance(settings.method, list) else settings.method
+    for member in settings.method if isinstance(settings.method, list) else [method]:
+        if not dataclasses.is_dataclass(member):
+            cls = type(member)
+            raise FtlabError(f"{source_file(cls)}: {cls.__name__} is not a dataclass; write @dataclass above the class")
     tuner = FineTuner(settings.model, method, settings.optimizer, seed=settings.seed_everything)
     return Experiment(
         tuner, settings.data, settings.exam, settings.early_stopping, wandb=settings.wandb, name=settings.name

@@ -88,6 +88,9 @@ class FineTuner(pl.LightningModule):
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
             raise FtlabError(f"method: {self.method.title} does not fit this model: {reason}") from error
+        if not isinstance(self.model, torch.nn.Module):
+            kind = type(self.model).__name__
+            raise FtlabError(f"method: apply of {self.method.title} returned {kind}; end it with `return model`")
         self.model.train()
         if getattr(model, "is_quantized", False):
             try_packed(self.model, self.method.title)
@@ -182,7 +185,9 @@ class FineTuner(pl.LightningModule):
         groups = self.method.param_groups(self.model)
         grouped = [id(p) for group in groups for p in group["params"]]
         expected = {id(p) for p in trainable(self.model).values()}
-        if len(grouped) != len(set(grouped)) or set(grouped) != expected or not grouped:
+        if not expected:
+            raise FtlabError(f"method: {self.method.title} trains no parameter; its apply must leave some trainable")
+        if len(grouped) != len(set(grouped)) or set(grouped) != expected:
             raise FtlabError(
                 f"method: {self.method.title} groups {len(grouped)} tensors where {len(expected)} are "
                 "trainable; every trainable parameter must be in one group"
