@@ -9,11 +9,11 @@ from time import perf_counter
 from jsonargparse import ArgumentParser
 
 from ftlab.cli.explain import explain
-from ftlab.cli.settings import resolve_types
+from ftlab.cli.settings import one_method, resolve_types
 from ftlab.cli.sources import Sources
 from ftlab.conformance import ARCHITECTURES, CHECKS, Finding, check_method
 from ftlab.errors import FtlabError, choices_help
-from ftlab.methods import Chain, Method
+from ftlab.methods import Method
 from ftlab.plugins import failure_of, registered, warn_of_skipped
 
 DESCRIPTION = f"""\
@@ -49,13 +49,12 @@ def check(args: Sequence[str]) -> bool:
         raise failure_of(name) or FtlabError(f"{name}: not a method; {choices_help(name, registered(Method))}")
     try:
         settings = parser.parse_args([name, "--method", name, *options])
-        method = parser.instantiate(settings).method
+        method = one_method(parser.instantiate(settings).method)
     except ArgumentError as error:
         raise explain(str(error), Sources(args), []) from error
     warn_of_skipped()
     if unknown := set(settings.only) - CHECKS.keys():
         raise FtlabError(f"--only: there is no check {min(unknown)}; choose from 1 to {max(CHECKS)}")
-    method = Chain(method) if isinstance(method, list) else method
     start = perf_counter()
     findings = check_method(method, only=settings.only, tell=_print)
     failed = [finding for finding in findings if finding.passed is False]

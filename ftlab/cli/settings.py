@@ -75,13 +75,22 @@ def resolve_types(cls: type) -> None:
         make.__annotations__ |= {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def build_experiment(settings: Namespace | Any) -> Experiment:
-    """Join instantiated sections to an experiment."""
-    method = Chain(settings.method) if isinstance(settings.method, list) else settings.method
-    for member in settings.method if isinstance(settings.method, list) else [method]:
+def one_method(given: Method | list[Method]) -> Method:
+    """Return the method that the setting means; a list is a chain.
+
+    Raises:
+        FtlabError: a plugin's class is no dataclass, so its settings cannot be written down.
+    """
+    for member in given if isinstance(given, list) else [given]:
         if not dataclasses.is_dataclass(member):
             cls = type(member)
             raise FtlabError(f"{source_file(cls)}: {cls.__name__} is not a dataclass; write @dataclass above the class")
+    return Chain(given) if isinstance(given, list) else given
+
+
+def build_experiment(settings: Namespace | Any) -> Experiment:
+    """Join instantiated sections to an experiment."""
+    method = one_method(settings.method)
     tuner = FineTuner(settings.model, method, settings.optimizer, seed=settings.seed_everything)
     return Experiment(
         tuner, settings.data, settings.exam, settings.early_stopping, wandb=settings.wandb, name=settings.name

@@ -20,6 +20,7 @@ from ftlab.data.module import ChatData
 from ftlab.data.rows import read_rows
 from ftlab.exam.generation import evaluation_mode
 from ftlab.methods.base import Method
+from ftlab.methods.qlora import keep_activations
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.tuner import Batch, FineTuner
@@ -178,9 +179,8 @@ class Bench:
     def load_base(self) -> Any:
         """Load the base as the method loads it; in 8 bits it rounds activations only where the method does."""
         model = self.base.load_model(**self.method.load_kwargs())
-        for module in model.modules():
-            if hasattr(module, "init_8bit_state") and self.method == self.method.exact():
-                module.train(True).train = lambda mode=True, module=module: module  # in evaluation it would round
+        if self.method == self.method.exact():
+            keep_activations(model)
         return model
 
     def distance_from_base(self, tuner: FineTuner) -> float:

@@ -36,7 +36,8 @@ def weights_come_back(bench: Bench) -> str:
     again.load(folder)
     difference = largest_difference(bench.logits(again.model), expected)
     hold(difference == 0, f"loaded weights change a logit by {difference:.1e}")
-    wrong = [n for n, digest in digests(tuner.model).items() if digests(again.model).get(n) != digest]
+    found = digests(again.model)
+    wrong = [name for name, digest in digests(tuner.model).items() if found.get(name) != digest]
     hold(not wrong, f"{min(wrong, default='')} is not the same after loading")
     if not is_peft(tuner.model) or not (folder / "adapter_config.json").is_file():
         return "logits bit-equal; the format is ftlab's own"

@@ -89,7 +89,7 @@ class Method(ABC):
         """Write the trained weights: in PEFT's format what peft made, beside it what that format does not hold."""
         rest = trainable(model)
         if is_peft(model):
-            held = save_adapter(model, folder)
+            held = save_adapter(model, folder, rest)
             rest = {name: p for name, p in rest.items() if name not in held}
         if rest:
             from safetensors.torch import save_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,15 @@ def wrap(model: Any, config: Any) -> Any:
     return get_peft_model(model, config)
 
 
-def save_adapter(model: Any, folder: Path) -> set[str]:
-    """Write a PEFT folder; return the names of the trainable parameters that it holds as they are.
+def save_adapter(model: Any, folder: Path, names: Mapping[str, nn.Parameter]) -> set[str]:
+    """Write a PEFT folder; return the names of the trained parameters that it holds as they are.
 
     A prompt encoder with a network is saved by peft as what the network makes of it: good to use, not to train on.
+
+    Args:
+        model: as `wrap` returned it.
+        folder: to make.
+        names: the trained parameters by name.
     """
     import torch
     from peft import get_peft_model_state_dict
@@ -49,7 +54,6 @@ def save_adapter(model: Any, folder: Path) -> set[str]:
     with torch.no_grad():  # an LSTM that makes a prompt has other kernels, and last digits, where gradients are wanted
         model.save_pretrained(str(folder), save_embedding_layers=False)
         saved = get_peft_model_state_dict(model, save_embedding_layers=False)
-    names = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if model.active_peft_config.is_prompt_learning:
         prompt = saved[PROMPT_KEY].detach().cpu()
         tables = {name: p.detach().cpu() for name, p in names.items() if name.endswith(PROMPT_TABLE)}

@@ -81,8 +81,9 @@ class QLoRA(LoRA):
 
         if not getattr(model, "is_quantized", False):
             raise ValueError("the base is not quantized, which a model from scratch cannot be; use LoRA")
-        for module in model.modules():
-            self._check_or_settle(module)
+        self._check_biases(model)
+        if self.compute_dtype == "float32":
+            keep_activations(model)
         # Gradient checkpointing is the base's setting, in the variant that needs no help here.
         return super().apply(prepare_model_for_kbit_training(model, use_gradient_checkpointing=False))
 
@@ -92,17 +93,15 @@ class QLoRA(LoRA):
         if self.init == "loftq":
             _make_up_for_rounding(model)
 
-    def _check_or_settle(self, module: Any) -> None:
-        """Let a packed layer of 8 bits compute what it says.
+    def _check_biases(self, model: nn.Module) -> None:
+        """Refuse biases that would be trained in lower precision.
 
         Raises:
-            ValueError: a layer's bias would be trained in lower precision.
+            ValueError: there are such.
         """
-        if hasattr(module, "compute_dtype"):
-            if self.bias != "none" and str(module.compute_dtype) != "torch.float32":
-                raise ValueError("bias: bitsandbytes holds biases in compute_dtype; set that to float32 to train them")
-        elif hasattr(module, "init_8bit_state") and self.compute_dtype == "float32":
-            module.train(True).train = lambda mode=True: module  # else activations are rounded too
+        kinds = {str(module.compute_dtype) for module in model.modules() if hasattr(module, "compute_dtype")}
+        if self.bias != "none" and kinds - {"torch.float32"}:
+            raise ValueError("bias: bitsandbytes holds biases in compute_dtype; set that to float32 to train them")
 
     def merge(self, model: nn.Module) -> nn.Module:
         """Return the unpacked base with the updates added, as a model that nothing is quantized in.
@@ -124,6 +123,13 @@ class QLoRA(LoRA):
     def exact(self) -> QLoRA:
         """Return the same method computing in float32."""
         return dataclasses.replace(self, compute_dtype="float32")
+
+
+def keep_activations(model: nn.Module) -> None:
+    """Let layers of 8 bits round their weights alone: in evaluation mode they would round activations too."""
+    for module in model.modules():
+        if hasattr(module, "init_8bit_state"):
+            module.train(True).train = lambda mode=True, module=module: module  # type: ignore[method-assign,misc]
 
 
 def _make_up_for_rounding(model: Any) -> None:
