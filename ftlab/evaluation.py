@@ -12,7 +12,8 @@ import torch
 
 from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import tell
-from ftlab.data.rows import Row, read_rows
+from ftlab.data.rows import Row
+from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import generate
@@ -38,16 +39,15 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
         stage: `validate` or `test`.
         trainer: arguments of Lightning's Trainer.
     """
+    held_out = experiment.data.prepare(stage).rows.keys() & {"validation", "test"}
     if stage == "validate":
-        require(
-            experiment.data.validation is not None, "data.validation", None, "a file of chats to measure the loss on"
-        )
+        require("validation" in held_out, "data.validation", None, "a file of chats to measure the loss on")
     lightning = make_trainer(trainer, loggers=[], callbacks=[])
     with lightning.strategy.root_device:  # packed weights are made where they are used; their scales do not move
         load_best(experiment, run)
     tuner = experiment.tuner
     figures: dict[str, float] = {}
-    if experiment.data.validation is not None:
+    if held_out:
         [figures] = getattr(lightning, stage)(tuner, datamodule=experiment.data, verbose=False)
     if stage == "test" and experiment.exam is not None:
         tuner.model.to(lightning.strategy.root_device)
@@ -69,7 +69,7 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
         output: JSONL file to write: each chat's keys and `answer`.
         trainer: arguments of Lightning's Trainer, which chooses the device.
     """
-    rows = read_rows(prompts, experiment.data.format)
+    rows = read_rows(prompts, experiment.data.format, need_answer=False)
     with _device(trainer) as device:
         load_best(experiment, run)
     experiment.tuner.model.to(device)
@@ -93,7 +93,7 @@ def predict_each(
         RefusedError: the runs were trained on different bases, or on another than the settings name.
         FtlabError: the runs load their base differently.
     """
-    rows = read_rows(prompts, experiment.data.format)
+    rows = read_rows(prompts, experiment.data.format, need_answer=False)
     _require_one_base(adapters)
     shared = experiment.tuner
     with _device(trainer) as device:
@@ -135,7 +135,7 @@ def _device(trainer: dict[str, Any]) -> torch.device:
 
 def _answer(tuner: FineTuner, rows: Sequence[Row], exam: Exam | None, title: str) -> list[str]:
     limits = exam or Exam(questions=rows[0].file)  # its defaults for length and batches
-    asked = [tuner.chat.prompt(row.prompt) for row in rows]
+    asked = [tuner.chat.prompt(row.prompt, row.tools) for row in rows]
     return generate(tuner.model, tuner.chat, asked, limits.max_new_tokens, limits.batch_size, title)
 
 

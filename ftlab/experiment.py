@@ -78,9 +78,9 @@ class Experiment:
             raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
         # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
         make_trainer(trainer, loggers=[], callbacks=[])
-        self.data.load(self.tuner.chat, "fit")
         if self.exam:
-            self.exam.rows()
+            self.data.held_out["exam"] = self.exam.rows()
+        self.data.load(self.tuner.chat, "fit")
         run = self._run(config, resume)
 
         sit = SitExam(self.exam, run.sitting_file, tell) if self.exam else None
@@ -142,8 +142,8 @@ class Experiment:
             return Run(os.environ[FOLDER_VARIABLE])
         run = Run.create(self.name, config)
         os.environ[FOLDER_VARIABLE] = str(run.folder)
-        if self.data.dropped:
-            (run.folder / "dropped.txt").write_text("\n".join(self.data.dropped) + "\n", encoding="utf-8")
+        if left_out := self.data.left_out():
+            (run.folder / "dropped.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
         tell(f"run        {run.folder}")
         keep([self.tuner.method, self.data.format, self.exam], run.plugins)
         if resume:

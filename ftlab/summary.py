@@ -18,9 +18,9 @@ def describe_data(data: ChatData) -> dict[str, Any]:
     """
     digest = hashlib.sha256()
     for examples in data.examples.values():
-        for example in examples:
-            digest.update(example.ids.tobytes() + example.mask.tobytes())
-    return {**data.counts(), "dropped": len(data.dropped), "fingerprint": digest.hexdigest()[:16]}
+        digest.update(examples.fingerprint.encode())
+    left_out = len(data.left_out())
+    return {**data.counts(), "dropped": left_out, "fingerprint": digest.hexdigest()[:16]}
 
 
 def compare_sittings(before: Sitting, after: Sitting) -> dict[str, Any]:

@@ -13,7 +13,7 @@ LAYERS = [
     {"errors"},
     {"plugins", "config"},
     {"data", "methods"},
-    {"exam"},  # of the data it knows rows, formats and chat
+    {"exam"},  # of the data it knows sources, rows, formats and chat
     {"training", "tracking"},
     {"callbacks"},
     {"runs", "summary"},
@@ -53,10 +53,10 @@ def test_imports_go_downwards_only():
             assert other == own or level[other] < level[own], f"{file.relative_to(ROOT)} imports {module}"
 
 
-def test_the_exam_knows_only_rows_formats_and_chat_of_the_data():
+def test_the_exam_knows_only_sources_rows_formats_and_chat_of_the_data():
     for file in (PACKAGE / "exam").glob("*.py"):
         known = {module for module in imports(file) if part(module) == "data"}
-        assert known <= {"ftlab.data.rows", "ftlab.data.formats", "ftlab.data.chat"}, file
+        assert known <= {f"ftlab.data.{name}" for name in ("sources", "rows", "formats", "chat")}, file
 
 
 def test_methods_import_nothing_heavy_when_listed():

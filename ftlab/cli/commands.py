@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ftlab.cli.data import run_data, with_config
 from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import EXIT_BUG, FtlabError, choices_help
 from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_skipped
 
-COMMANDS = ("fit", "validate", "test", "predict", "methods", "merge", "chat")
+COMMANDS = ("fit", "folds", "validate", "test", "predict", "data", "methods", "merge", "chat")
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +35,8 @@ def run_command(command: str, args: Sequence[str]) -> int:
     """
     if command not in COMMANDS:
         raise FtlabError(f"{command}: not a command; {choices_help(command, COMMANDS)}")
+    if command == "data":
+        args = with_config(args)
     runs = [*args[:1], *option_values(args, "--adapters", several=True)]
     configs = [f"--config={run}/config.yaml" for run in runs if (Path(run) / "config.yaml").is_file()]
     sources = Sources([*configs, *args])
@@ -41,6 +44,12 @@ def run_command(command: str, args: Sequence[str]) -> int:
     if command == "methods":
         return show_methods(args)
     quiet()
+    if command == "data":
+        return run_data(args)
+    if command == "folds":
+        from ftlab.cli.folds import run_folds
+
+        return run_folds(args)
     if command in ("merge", "chat"):
         use_run(command, args)
     else:

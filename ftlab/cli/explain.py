@@ -8,6 +8,7 @@ from typing import Any
 
 from ftlab.cli.sources import Sources
 from ftlab.data.formats import Format
+from ftlab.data.quality.cleaning import Step
 from ftlab.errors import FtlabError, choices_help
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
@@ -16,7 +17,7 @@ from ftlab.plugins import failure_of, registered
 QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
-KINDS: dict[str, type] = {"method": Method, "grader": Grader, "format": Format}
+KINDS: dict[str, type] = {"method": Method, "grader": Grader, "format": Format, "clean": Step}
 
 #: What the parser says where one object or a list of them may stand: its complaints about either.
 ONE_OR_SEVERAL = re.compile(

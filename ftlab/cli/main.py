@@ -16,12 +16,16 @@ train and measure (every setting of the YAML is also an option; see ftlab fit --
   fit       --config X.yaml [--method LoRA --method.r 16 --optimizer.lr 1e-3 ...]
             fine-tune, keep the best checkpoint, sit the exam before and after, write a report
             --ckpt_path last goes on from the newest run of that name
+  folds     --config X.yaml --k 5 [any option of fit]
+            fit once for each fold, and say mean and interval of the exam
   validate  RUN              loss and perplexity of a run's best checkpoint
   test      RUN              the same and the exam
   predict   RUN --prompts FILE.jsonl [--output FILE.jsonl]
             answer every chat of a file; --adapters RUN RUN ... in place of RUN answers with each, on one base
 
 look
+  data      show CONFIG      rows as the model sees them; also check (what is wrong with them, what leaks)
+            and prepare (cleaned and split, as Parquet); see ftlab data --help
   methods   [NAME]           the fine-tuning methods, built-in and plugins; the settings of one
   methods   check NAME [--method.r 16 ...]
             hold a method to the contract on small random models, a line for each check
@@ -31,7 +35,7 @@ use
   merge     RUN --output DIR fold the adapter into a plain transformers model
 
 RUN is a folder runs/<name>/<stamp>. validate, test and predict also take --config and --ckpt_path.
---plugins FILE.py (or a module's name) loads a method, grader or data format of your own; files in ./plugins anyway.
+--plugins FILE.py (or a module's name) loads a method, grader, format or step of your own; files in ./plugins anyway.
 Exit codes: 0 done, 1 a fault in ftlab (--debug shows where), 2 a fault in the input, 4 refused: weights that belong to
 another base, tokenizer or chat template, 130 interrupted.
 """

@@ -15,9 +15,9 @@ import torch
 
 from ftlab.config import describe
 from ftlab.data.chat import Chat
+from ftlab.data.examples import Encoded
 from ftlab.data.loader import IGNORE, collate
-from ftlab.data.module import ChatData
-from ftlab.data.rows import read_rows
+from ftlab.data.sources import read_rows
 from ftlab.exam.generation import evaluation_mode
 from ftlab.methods.base import Method
 from ftlab.methods.qlora import keep_activations
@@ -105,11 +105,15 @@ class Bench:
         return self.base.load_chat()
 
     @cached_property
+    def examples(self) -> list[Encoded]:
+        """Eight chats of different lengths."""
+        rows = read_rows(str(self.chats))[:BATCH]
+        return [example for [example] in self.chat.encode([row.messages for row in rows])]
+
+    @cached_property
     def batch(self) -> Batch:
-        """Eight chats of different lengths, padded."""
-        data = ChatData(str(self.chats))
-        examples = data.encode(read_rows(str(self.chats))[:BATCH], self.chat)
-        return collate(examples, self.chat.pad_id, step_tokens=1)
+        """The eight chats, padded."""
+        return collate([[example] for example in self.examples], self.chat.pad_id, step_tokens=1)
 
     def tuner(self, method: Method | None = None, rate: float = RATES[0], seed: int = 0, **loading: Any) -> FineTuner:
         """Return a tuner with the method freshly applied; equal calls give equal weights.

@@ -32,6 +32,7 @@ CHECKS: dict[int, tuple[str, Callable[[Bench], str]]] = {
     13: ("base", files.wrong_base_is_refused),
     14: ("4-bit", numbers.composes_with_a_4bit_base),
     15: ("exam", training.best_is_what_was_examined),
+    16: ("packing", numbers.packed_is_alone),
 }
 
 

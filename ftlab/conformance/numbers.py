@@ -1,4 +1,4 @@
-"""Checks of numbers that should be equal: the start, checkpointing, merging, padding, precision, a 4-bit base."""
+"""Checks of numbers that should be equal: the start, checkpointing, packing, merging, padding, precision, 4 bits."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from ftlab.conformance.bench import Bench, digests, largest_difference
 from ftlab.conformance.findings import DoesNotApply, hold
+from ftlab.data.loader import collate
 from ftlab.errors import FtlabError
 from ftlab.exam.generation import end_ids, evaluation_mode, generate
 from ftlab.methods.anatomy import blocks
@@ -84,6 +85,30 @@ def _gradients(bench: Bench, checkpointing: bool) -> tuple[dict[str, torch.Tenso
     for (name, _), number in calls.items():
         often[name] = max(number, often.get(name, 0))
     return {name: p.grad for name, p in free.items() if p.grad is not None}, reached, often
+
+
+def packed_is_alone(bench: Bench) -> str:
+    """Chats that share rows have the loss and the gradients that they have alone, or the method says why not."""
+    if reason := bench.method.why_not_packed():
+        raise DoesNotApply(reason)
+    tuner = bench.tuner(bench.method.exact())
+    bench.train(tuner, 3)  # past the start, where what looks across a row may be zero
+    shared = collate([bench.examples[:3], bench.examples[3:]], bench.chat.pad_id, step_tokens=1)
+    free = trainable(tuner.model)
+    losses, gradients = [], []
+    with evaluation_mode(tuner.model):  # dropout would draw differently
+        for batch in (bench.batch, shared):
+            loss, _ = tuner.loss_sum(batch)
+            losses.append(float(loss.detach()))
+            gradients.append(torch.autograd.grad(loss, list(free.values())))
+    scale = max(float(grad.abs().max()) for grad in gradients[0])
+    worst = max(
+        largest_difference(together, alone) / max(float(alone.abs().max()), 1e-2 * scale)
+        for alone, together in zip(*gradients, strict=True)
+    )
+    loss_differs = abs(losses[1] / losses[0] - 1)
+    figure = f"chats that share a row change the loss by {loss_differs:.1e} and a gradient by {worst:.1e}"
+    return hold(max(loss_differs, worst) <= 1e-5, figure)
 
 
 def merged_is_equal(bench: Bench) -> str:

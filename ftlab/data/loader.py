@@ -7,43 +7,66 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from ftlab.data.chat import Encoded
+from ftlab.data.examples import Encoded, Examples
 from ftlab.data.plan import BatchPlan
+from ftlab.data.steps import Batch
 
 #: The label that `cross_entropy` leaves out.
 IGNORE = -100
 
 
-def collate(examples: Sequence[Encoded], pad_id: int, step_tokens: int) -> dict[str, torch.Tensor]:
-    """Pad examples on the right to the longest.
+def collate(
+    rows: Sequence[Sequence[Encoded]],
+    pad_id: int,
+    step_tokens: float,
+    sources: Sequence[Sequence[int]] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Lay the examples of each row end to end and pad rows on the right to the longest.
 
     Padding is told from text by length alone, never by the pad id, so a real end token stays supervised also where
     it doubles as the pad token.
 
+    Args:
+        rows: the examples of each row.
+        pad_id: fills the right side.
+        step_tokens: summed weights of the whole optimizer step that this batch is part of.
+        sources: the number of each example's source, laid out as the examples are.
+
     Returns:
-        `input_ids`, `attention_mask`, `labels`, each int64 of shape (batch, length), labels `IGNORE` where nothing is
-        learnt; `step_tokens`, a scalar: supervised tokens of the whole optimizer step that this batch is part of.
+        Tensors of shape (rows, length), int64 but for the weights: `input_ids`; `attention_mask`, 0 on padding;
+        `labels`, `IGNORE` where nothing is learnt, as on each example's first token, which nothing before it predicts;
+        `weights`, float32, how much each label counts; `position_ids`, from 0 in each example and in the padding, only
+        where a row has several examples; `sources`, each token's, if they are given. And `step_tokens`, a scalar.
     """
-    shape = (len(examples), max(len(example.ids) for example in examples))
+    shape = (len(rows), max(sum(len(example.ids) for example in row) for row in rows))
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
-    labels = np.full(shape, IGNORE, dtype=np.int64)
-    for row, example in enumerate(examples):
-        length = len(example.ids)
-        input_ids[row, :length] = example.ids
-        attention_mask[row, :length] = 1
-        labels[row, :length] = np.where(example.mask, example.ids, IGNORE)
-    return {
-        "input_ids": torch.from_numpy(input_ids),
-        "attention_mask": torch.from_numpy(attention_mask),
-        "labels": torch.from_numpy(labels),
-        "step_tokens": torch.tensor(step_tokens),
+    weights = np.zeros(shape, dtype=np.float32)
+    position_ids = np.zeros(shape, dtype=np.int64)
+    source_ids = np.zeros(shape, dtype=np.int64)
+    for i, row in enumerate(rows):
+        begin = 0
+        for j, example in enumerate(row):
+            end = begin + len(example.ids)
+            input_ids[i, begin:end] = example.ids
+            weights[i, begin + 1 : end] = example.weights[1:]
+            position_ids[i, begin:end] = np.arange(end - begin)
+            source_ids[i, begin:end] = sources[i][j] if sources is not None else 0
+            begin = end
+        attention_mask[i, :begin] = 1
+        position_ids[i, begin:] = np.arange(shape[1] - begin)
+    batch = {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "labels": np.where(weights > 0, input_ids, IGNORE),
+        "weights": weights,
     }
-
-
-def supervised(example: Encoded) -> int:
-    """Return how many tokens of an example are learnt from: the first token has nothing before it to predict it."""
-    return int(example.mask[1:].sum())
+    if any(len(row) > 1 for row in rows):
+        batch["position_ids"] = position_ids
+    if sources is not None:
+        batch["sources"] = source_ids
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    return tensors | {"step_tokens": torch.tensor(float(step_tokens))}
 
 
 class PlanLoader:
@@ -61,7 +84,7 @@ class PlanLoader:
 
     def __init__(
         self,
-        examples: Sequence[Encoded],
+        examples: Examples,
         plan: BatchPlan,
         pad_id: int,
         rank: int = 0,
@@ -78,6 +101,11 @@ class PlanLoader:
         self.skip = skip
         self.delivered = 0  # batches of the epoch so far, skipped ones counted
 
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources by number."""
+        return self.examples.sources
+
     def __len__(self) -> int:
         """Return the number of batches of one rank in an epoch; every epoch has as many."""
         return self.plan.rounds
@@ -86,12 +114,21 @@ class PlanLoader:
         """Iterate over the epoch."""
         skip, self.skip = self.skip, 0
         self.delivered = 0
-        left = self.limit if isinstance(self.limit, int) else int(self.limit * len(self))
-        for whole in self.plan.epoch(self.epoch()):
+        steps = self.plan.epoch(self.epoch())
+        left = self.limit if isinstance(self.limit, int) else int(self.limit * sum(map(len, steps)))
+        for whole in steps:
             step = whole[:left]
             left -= len(step)
-            step_tokens = sum(supervised(self.examples[i]) for batches in step for batch in batches for i in batch)
+            together = [i for batches in step for batch in batches for row in batch for i in row]
+            step_tokens = self.examples.supervised[together].sum()
             for batches in step:
                 self.delivered += 1
                 if self.delivered > skip:
-                    yield collate([self.examples[i] for i in batches[self.rank]], self.pad_id, step_tokens)
+                    yield self._collate(batches[self.rank], step_tokens)
+
+    def _collate(self, batch: Batch, step_tokens: float) -> dict[str, torch.Tensor]:
+        """Return the tensors of a batch, with sources where there are several."""
+        rows = [[self.examples[i] for i in row] for row in batch]
+        several = len(self.sources) > 1
+        sources = [self.examples.source_ids[row].tolist() for row in batch] if several else None
+        return collate(rows, self.pad_id, step_tokens, sources)

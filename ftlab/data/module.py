@@ -1,63 +1,112 @@
-"""ChatData: the LightningDataModule that takes files of chats to batches. It knows nothing of methods or grading."""
+"""ChatData: the LightningDataModule that takes data of any format to batches. It knows no methods and no grading."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-from tqdm import tqdm
+import numpy as np
 
-from ftlab.data.chat import Chat, Encoded
+from ftlab.data.chat import Chat, Learn
+from ftlab.data.curriculum import Curriculum, order_keys
+from ftlab.data.encoding import encode_rows, sort_out
+from ftlab.data.examples import Examples
 from ftlab.data.formats import Format
-from ftlab.data.loader import PlanLoader, supervised
+from ftlab.data.loader import PlanLoader
+from ftlab.data.mixture import Mixture, Replay, select
 from ftlab.data.plan import BatchPlan
-from ftlab.data.rows import Row, read_rows
+from ftlab.data.preparation import OnError, OnLeak, Prepared, Sources, prepare, with_prepared_folder
+from ftlab.data.quality.cleaning import Step
+from ftlab.data.rows import Rows
+from ftlab.data.sources import named_sources
+from ftlab.data.splits import Split
 from ftlab.errors import FtlabError, require
-
-#: Chats rendered and tokenized at once.
-CHUNK = 1000
 
 
 class ChatData(pl.LightningDataModule):
-    """Training and validation data: files of chats, rendered through the model's own chat template.
+    """Data to learn from and data held out, rendered through the model's own chat template.
 
     Args:
-        train: JSONL file of chats to learn from, one a line in the `format`.
-        validation: JSONL file of chats held out for the validation loss; without it there is none.
+        train: What is learnt from: a file (JSON, JSONL, CSV, TSV, Parquet, Arrow, text; also .gz and .zst), a folder, a
+            glob, a Hub id, or a list of these; an entry with settings of its own is `{path: ..., weight: ...}`.
+        validation: Held out for the validation loss; without it, and without `split` or `fold`, there is none.
+        test: Held out for `ftlab test` alone; null measures on the validation data.
+        format: What each record is, by the name of a format; null finds out by its columns.
+        on_error: What happens to a row at fault: `stop` ends with its file and line; `skip` leaves it out, counts and
+            lists it.
+        clean: Steps that change or leave out rows, in order; all are counted in the report.
+        split: How validation and test are taken out of the training data; null takes nothing.
+        fold: `2/5` holds out the second of five parts for validation, and learns from the others.
+        on_leak: What happens where a question of the validation, test or exam data is in the training data: `stop`
+            names both places; `drop` leaves the training row out; `warn` says so and goes on.
+        mixture: How several sources are mixed; null takes every row once.
+        replay: A source of what the model knows already, mixed in against forgetting.
+        curriculum: The order of an epoch; null is random.
+        learn: What is learnt: `all_assistant` turns, the `last_assistant` turn, or `all` tokens. A message's own
+            `train: false` or `weight` counts besides.
+        learn_reasoning: Whether the assistant's reasoning is learnt too.
         max_length: Longest chat in tokens. Longer ones cost memory with the square of their length.
-        batch_size: Chats in one forward pass of one device. More is faster on a GPU and takes more memory.
-        batch_tokens: Largest number of tokens, padding included, in one forward pass; replaces `batch_size`. Batches
-            of short chats then hold more of them, so memory is used evenly.
         unfit: What happens to a chat that is longer than `max_length` or has nothing to learn: `drop` leaves it out,
             counts and lists it; `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
+        packing: Lay several chats end to end in each row of up to `max_length` tokens, none of which sees another: no
+            padding, the same loss.
+        batch_size: Chats (or packed rows) in one forward pass of one device. More is faster on a GPU and takes more
+            memory.
+        batch_tokens: Largest number of tokens, padding included, in one forward pass; replaces `batch_size`. Batches
+            of short chats then hold more of them, so memory is used evenly.
         seed: Seed of the order of batches; None takes the run's `seed_everything`.
-        format: What each line of the files is, by the name of a format; null is `Messages`, `{"messages": [...]}`.
     """
 
     def __init__(
         self,
-        train: str | None = None,
-        validation: str | None = None,
+        train: Sources | None = None,
+        validation: Sources | None = None,
+        test: Sources | None = None,
+        format: Format | None = None,
+        on_error: OnError = "stop",
+        clean: list[Step] | None = None,
+        split: Split | None = None,
+        fold: str | None = None,
+        on_leak: OnLeak = "stop",
+        mixture: Mixture | None = None,
+        replay: Replay | None = None,
+        curriculum: Curriculum | None = None,
+        learn: Literal["all_assistant", "last_assistant", "all"] = "all_assistant",
+        learn_reasoning: bool = True,
         max_length: int = 1024,
+        unfit: Literal["drop", "truncate", "error"] = "drop",
+        packing: bool = False,
         batch_size: int = 8,
         batch_tokens: int | None = None,
-        unfit: Literal["drop", "truncate", "error"] = "drop",
         seed: int | None = None,
-        format: Format | None = None,
     ) -> None:
         super().__init__()
         for key, value in (("max_length", max_length), ("batch_size", batch_size), ("batch_tokens", batch_tokens or 1)):
             require(value >= 1, f"data.{key}", value, "1 or more")
         self.train = train
         self.validation = validation
+        self.test = test
+        self.format = format
+        self.on_error = on_error
+        self.clean = clean
+        self.split = split
+        self.fold = fold
+        self.on_leak = on_leak
+        self.mixture = mixture
+        self.replay = replay
+        self.curriculum = curriculum
+        self.learn = learn
+        self.learn_reasoning = learn_reasoning
         self.max_length = max_length
+        self.unfit = unfit
+        self.packing = packing
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens
-        self.unfit = unfit
         self.seed = seed
-        self.format = format
+        self.held_out: dict[str, Rows] = {}  # further rows that must not be learnt: the exam's questions
+        self.prepared: Prepared | None = None
         self.dropped: list[str] = []  # one line for each chat left out: its place and why
-        self.examples: dict[str, list[Encoded]] = {}
+        self.examples: dict[str, Examples] = {}
         self._train_loader: PlanLoader | None = None
         self._skip = 0  # batches of the epoch that a resumed run has had
 
@@ -66,50 +115,73 @@ class ChatData(pl.LightningDataModule):
         self.load(self._trainer().lightning_module.chat, stage)
 
     def load(self, chat: Chat, stage: str) -> None:
-        """Read and encode the files of a stage, once.
+        """Read and encode the data of a stage, once.
 
         Args:
             chat: the model's chat rendering.
-            stage: `fit` needs both files, any other only the validation data.
+            stage: `fit` needs all, any other only what is held out.
 
         Raises:
-            FtlabError: a file is at fault, or there is none to train on.
+            FtlabError: a file or a row is at fault, there is a leak, or there is nothing to train on.
         """
+        for split, rows in self.prepare(stage).rows.items():
+            if split not in self.examples and not (stage == "fit" and split == "test"):
+                self.examples[split] = self.encode(rows, chat, split)
+
+    def prepare(self, stage: str = "fit") -> Prepared:
+        """Read, clean and split the rows that a stage needs, once; no tokens yet.
+
+        Raises:
+            FtlabError: as `load`.
+        """
+        if self.prepared is not None:
+            return self.prepared
         if stage == "fit" and self.train is None:
-            raise FtlabError("data.train: not set; name a JSONL file of chats to learn from")
-        paths = {"train": self.train if stage == "fit" else None, "validation": self.validation}
-        for split, path in paths.items():
-            if path is not None and split not in self.examples:
-                self.examples[split] = self.encode(read_rows(path, self.format), chat)
+            raise FtlabError("data.train: not set; name a file of chats to learn from")
+        sources = with_prepared_folder({"train": self.train, "validation": self.validation, "test": self.test})
+        if stage != "fit" and not (self.split or self.fold):
+            sources.pop("train", None)
+        self.prepared = prepare(
+            sources,
+            format=self.format,
+            on_error=self.on_error,
+            steps=self.clean or [],
+            split=self.split,
+            fold=self.fold,
+            replay=self.replay,
+            on_leak=self.on_leak if stage == "fit" else "warn",
+            held_out=self.held_out,
+        )
+        return self.prepared
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return chats, tokens and supervised tokens of each split that was loaded."""
         return {
             split: {
-                "chats": len(examples),
-                "tokens": sum(len(example.ids) for example in examples),
-                "supervised": sum(map(supervised, examples)),
+                "chats": len(np.unique(examples.row_ids)),
+                "tokens": int(examples.lengths.sum()),
+                "supervised": round(examples.supervised.sum()),
             }
             for split, examples in self.examples.items()
         }
 
-    def encode(self, rows: list[Row], chat: Chat) -> list[Encoded]:
+    def encode(self, rows: Rows, chat: Chat, title: str = "chats") -> Examples:
         """Encode rows and apply the policy for unfit ones.
 
         Raises:
-            FtlabError: with `unfit: error` the first unfit row; in any case, no row is left.
+            FtlabError: the template refuses a row, with `unfit: error` a row is unfit; in any case, no row is left.
         """
-        examples: list[Encoded] = []
-        bar = tqdm(total=len(rows), desc=f"reading {rows[0].file}", unit=" chats", delay=2, leave=False)
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
-            for row, example in zip(chunk, _encode_chunk(chunk, chat), strict=True):
-                if (fit := self._make_fit(row, example)) is not None:
-                    examples.append(fit)
-            bar.update(len(chunk))
-        bar.close()
-        if not examples:
-            raise FtlabError(f"{rows[0].file}: no chat is left to learn from; first: {self.dropped[0]}")
+        learn = Learn(self.learn, self.learn_reasoning)
+        encoding = encode_rows(rows, chat, learn, self.max_length, self.unfit == "truncate", f"encoding {title}")
+        refused = [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
+        if refused and self.on_error == "stop":
+            raise FtlabError(refused[0])
+        examples, unfit = sort_out(encoding.examples, rows, self.max_length)
+        if unfit and self.unfit == "error":
+            raise FtlabError(f"{unfit[0]}; raise data.max_length, mend the row, or set data.unfit to drop")
+        self.dropped += refused + unfit
+        if not len(examples):
+            raise FtlabError(f"{rows.place(0)}: no chat is left to learn from; first: {(refused + unfit)[0]}")
         return examples
 
     def train_dataloader(self) -> PlanLoader:
@@ -129,8 +201,8 @@ class ChatData(pl.LightningDataModule):
         return self._loader("validation") if "validation" in self.examples else []
 
     def test_dataloader(self) -> PlanLoader | list[Any]:
-        """Return the same batches as validation."""
-        return self.val_dataloader()
+        """Return the test batches, or where there is no test data those of validation."""
+        return self._loader("test") if "test" in self.examples else self.val_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the epoch has come, for a run that resumes in its middle.
@@ -145,50 +217,37 @@ class ChatData(pl.LightningDataModule):
         """Let the next epoch's iteration begin where the checkpoint's left off."""
         self._skip = state_dict["delivered"]
 
+    def left_out(self) -> list[str]:
+        """Return a line for each row that is not learnt from, and why."""
+        return [*(self.prepared.left_out() if self.prepared else []), *self.dropped]
+
     def _loader(self, split: str, shuffle: bool = False, accumulate: int = 1) -> PlanLoader:
         trainer = self._trainer()
-        examples = self.examples[split]
+        tuner, examples = trainer.lightning_module, self.examples[split]
         plan = BatchPlan(
-            lengths=[len(example.ids) for example in examples],
+            lengths=examples.lengths,
             batch_size=self.batch_size,
             batch_tokens=self.batch_tokens,
+            pack_length=self.max_length if self.packing else None,
             accumulate=accumulate,
             world_size=trainer.world_size,
-            seed=(trainer.lightning_module.seed or 0) if self.seed is None else self.seed,
+            seed=(tuner.seed or 0) if self.seed is None else self.seed,
             shuffle=shuffle,
+            **(self._order(trainer.max_epochs) if split == "train" else {}),
         )
-        pad_id = trainer.lightning_module.chat.pad_id
-        return PlanLoader(examples, plan, pad_id, trainer.global_rank, epoch=lambda: trainer.current_epoch)
+        return PlanLoader(examples, plan, tuner.chat.pad_id, trainer.global_rank, epoch=lambda: trainer.current_epoch)
+
+    def _order(self, epochs: int | None) -> dict[str, Any]:
+        """Return what the plan needs of the settings that say which examples an epoch draws, and in what order."""
+        assert self.train is not None
+        assert self.prepared is not None
+        examples, rows = self.examples["train"], self.prepared.rows["train"]
+        replayed = examples.row_ids >= len(rows) - self.prepared.replayed
+        sources = named_sources(self.train)
+        selection = select(examples.source_ids, examples.sources, sources, self.mixture, self.replay, replayed, epochs)
+        keys = order_keys(self.curriculum, rows, examples, ~replayed) if self.curriculum else None
+        return {"selection": selection, "keys": keys}
 
     def _trainer(self) -> Any:
         assert self.trainer is not None, "the loaders need a Trainer"
         return self.trainer
-
-    def _make_fit(self, row: Row, example: Encoded) -> Encoded | None:
-        """Return the example to train on, or None after noting why the row is left out."""
-        fault = None
-        if len(example.ids) > self.max_length:
-            fault = f"{row.place}: {len(example.ids)} tokens, data.max_length is {self.max_length}"
-            if self.unfit == "truncate":
-                example, fault = Encoded(example.ids[: self.max_length], example.mask[: self.max_length]), None
-        if fault is None and not supervised(example):
-            fault = f"{row.place}: no assistant turn within {self.max_length} tokens, so nothing to learn"
-        if fault is None:
-            return example
-        if self.unfit == "error":
-            raise FtlabError(f"{fault}; raise data.max_length, mend the row, or set data.unfit to drop")
-        self.dropped.append(fault)
-        return None
-
-
-def _encode_chunk(rows: list[Row], chat: Chat) -> list[Encoded]:
-    """Encode rows together for speed; if the template refuses one, find out which and name its place."""
-    try:
-        return chat.encode([row.messages for row in rows])
-    except FtlabError:
-        for row in rows:
-            try:
-                chat.encode([row.messages])
-            except FtlabError as error:
-                raise FtlabError(f"{row.place}: {error}") from error
-        raise

@@ -1,30 +1,45 @@
-"""Rows: any source read into chats of messages, each with its file and line. It knows nothing of tokens."""
+"""Rows: chats with their places, in a table that need not fit into memory. They know nothing of tokens."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
-from ftlab.data.formats import Format, Messages
-from ftlab.errors import FtlabError, choices_help
+import numpy as np
+import pyarrow as pa
 
-ROLES = ("system", "user", "assistant")
+from ftlab.data.mapping import touch
+
+Message = dict[str, Any]
+
+#: Who may speak. `document` is a text alone, without a template.
+ROLES = ("system", "developer", "user", "assistant", "tool")
+DOCUMENT = "document"
 
 
 @dataclass(frozen=True)
 class Row:
     """One chat and the place it came from."""
 
-    messages: list[dict[str, str]]
-    """The turns in order, each `{"role": ..., "content": ...}`."""
+    messages: list[Message]
+    """The turns in order, each with `role` and `content`; a text alone is one message of the role `document`."""
     file: str
     """The file as the user named it."""
     line: int
-    """Line in that file, counted from 1."""
+    """Line in that file, counted from 1; of a table the row."""
     extra: dict[str, Any] = field(default_factory=dict)
     """The row's other keys (`id`, `kind`, ...), carried along untouched."""
+    tools: list[dict[str, Any]] | None = None
+    """The functions that the assistant may call, as the template takes them."""
+    rejected: list[Message] | None = None
+    """Of a preference pair the worse ending; the better one is in `messages`."""
+    source: str = ""
+    """Name of the source that it belongs to."""
 
     @property
     def place(self) -> str:
@@ -34,76 +49,193 @@ class Row:
     @property
     def id(self) -> str:
         """The row's own `id`, or its line number: what joins the answers of two runs."""
-        return str(self.extra.get("id", self.line))
+        own = self.extra.get("id")
+        return str(self.line if own is None else own)
 
     @property
-    def prompt(self) -> list[dict[str, str]]:
+    def prompt(self) -> list[Message]:
         """The messages without a closing assistant turn: what a model is asked."""
         return self.messages[:-1] if self.messages[-1]["role"] == "assistant" else self.messages
 
     @property
     def reference(self) -> str | None:
-        """The closing assistant turn's text, None where the chat ends with a question."""
+        """The closing assistant turn's text, None where the chat ends otherwise or with calls alone."""
         last = self.messages[-1]
-        return last["content"] if last["role"] == "assistant" else None
+        return (last["content"] or None) if last["role"] == "assistant" else None
 
 
-def read_rows(path: str | Path, format: Format | None = None) -> list[Row]:
-    """Read a JSONL file, one chat a line.
+#: What of a row stands in the column `chat` as JSON.
+_CHAT = ("messages", "extra", "tools", "rejected")
 
-    Args:
-        path: the file.
-        format: what each line is; None is `Messages`.
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+#: `digest` is the hash of `chat`, by which rows are told apart without reading them.
+SCHEMA = pa.schema(
+    [("chat", pa.large_string()), ("digest", pa.binary(16)), ("line", pa.int64()), ("file", _NAMES), ("source", _NAMES)]
+)
+
+
+def _plain(value: Any) -> str:
+    """Return what JSON has no form for (dates, decimals) as text."""
+    if isinstance(value, bytes):
+        raise TypeError("a column holds bytes, which no chat does")
+    return str(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False, default=_plain).encode
+
+
+def to_text(
+    messages: list[Message],
+    extra: dict[str, Any],
+    tools: list[dict[str, Any]] | None = None,
+    rejected: list[Message] | None = None,
+) -> bytes:
+    """Return what the column `chat` holds.
 
     Raises:
-        FtlabError: the file is missing or empty, or a line is not a chat of the format; named by file and line.
+        UnicodeEncodeError: a text holds half a surrogate pair.
+        TypeError: a value of `extra` is nothing that JSON knows.
     """
-    format = format or Messages()
-    file = Path(path)
-    if not file.is_file():
-        raise FtlabError(f"{path}: no such data file; paths are relative to {Path.cwd()}")
-    rows = []
-    for number, raw in enumerate(file.read_bytes().splitlines(), start=1):
-        if raw.strip():
-            rows.append(_parse(raw, str(path), number, format))
-    if not rows:
-        raise FtlabError(f"{path}: the file has no rows; write one JSON object a line")
-    return rows
+    chat: dict[str, Any] = {"messages": messages}
+    if extra:
+        chat["extra"] = extra
+    if tools:
+        chat["tools"] = tools
+    if rejected:
+        chat["rejected"] = rejected
+    return _encode(chat).encode()
 
 
-def _parse(raw: bytes, file: str, line: int, format: Format) -> Row:
-    place = f"{file}:{line}"
-    try:
-        record = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise FtlabError(f"{place}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise FtlabError(f"{place}: not JSON ({error.msg} at column {error.colno}); write one object a line") from error
-    if not isinstance(record, dict):
-        raise FtlabError(f"{place}: this is {type(record).__name__}, not an object; write one object a line")
-    try:
-        messages = format.messages(record)
-    except KeyError as error:
-        reason = f"no {error} here, which {type(format).__name__} reads; mend the row or name another format"
-        raise FtlabError(f"{place}: {reason}") from error
-    except ValueError as error:
-        raise FtlabError(f"{place}: {error}") from error
-    if not isinstance(messages, list) or not messages:
-        raise FtlabError(f"{place}: messages must be a list with at least one message")
-    return Row([_message(message, i, place) for i, message in enumerate(messages)], file, line, record)
+def digest(text: bytes) -> bytes:
+    """Return what the column `digest` holds."""
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _message(message: Any, index: int, place: str) -> dict[str, str]:
-    where = f"{place}: messages[{index}]"
-    if not isinstance(message, dict):
-        raise FtlabError(f'{where} is {type(message).__name__}; each message is {{"role": ..., "content": ...}}')
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        raise FtlabError(f"{where}: {role!r} is not a role; {choices_help(str(role), ROLES)}")
-    if not isinstance(content, str):
-        raise FtlabError(f"{where}: content is {type(content).__name__}, not text; write a string")
-    if any("\ud800" <= char <= "\udfff" for char in content):
-        raise FtlabError(f"{where}: content holds half a surrogate pair, which is no character; write the whole one")
-    if role == "system" and index > 0:
-        raise FtlabError(f"{where}: the system message must come first; move it to the front")
-    return {"role": role, "content": content}
+class Rows(Sequence[Row]):
+    """A sequence of rows over a table, of which parts can be taken without copying.
+
+    Args:
+        table: of the `SCHEMA`; may be memory-mapped.
+        indices: which of the table's rows, in which order; None is all of them.
+    """
+
+    def __init__(self, table: pa.Table, indices: np.ndarray | None = None) -> None:
+        self.table = table
+        self.indices = np.arange(table.num_rows) if indices is None else np.asarray(indices, dtype=np.int64)
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Rows:
+        """Return a table in memory of some rows."""
+        rows = list(rows)
+        texts = [to_text(*(getattr(row, key) for key in _CHAT)) for row in rows]
+        columns = {"chat": texts, "digest": list(map(digest, texts))}
+        columns |= {name: [getattr(row, name) for row in rows] for name in ("line", "file", "source")}
+        arrays = [pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names]
+        return cls(pa.Table.from_arrays(arrays, schema=SCHEMA))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: int | slice) -> Row | Rows:
+        """Return a row, or a view of some."""
+        if isinstance(index, slice):
+            return self._view(self.indices[index])
+        at = int(self.indices[index])
+        columns = self._columns
+        file, source = columns.files[columns.file_ids[at]], columns.sources[columns.source_ids[at]]
+        return Row(file=file, line=int(columns.lines[at]), source=source, **columns.chat(at))
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
+        """Return a view of some rows, in the order of the indices into this view."""
+        return self._view(self.indices[np.asarray(indices, dtype=np.int64)])
+
+    def place(self, index: int) -> str:
+        """Return `file:line` of a row without reading the rest of it."""
+        at = int(self.indices[index])
+        return f"{self._columns.files[self._columns.file_ids[at]]}:{self._columns.lines[at]}"
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the table's sources, in order of appearance."""
+        return list(self._columns.sources)
+
+    @cached_property
+    def source_ids(self) -> np.ndarray:
+        """Which of `sources` each row belongs to, int32, shape (rows,)."""
+        return self._columns.source_ids[self.indices]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the contents and their order; places do not count."""
+        return hashlib.sha256(self._columns.digests[self.indices].tobytes()).hexdigest()[:32]
+
+    def _view(self, indices: np.ndarray) -> Rows:
+        view = Rows(self.table, indices)
+        view._columns = self._columns
+        return view
+
+    @cached_property
+    def _columns(self) -> _Columns:
+        return _Columns(self.table)
+
+
+class _Columns:
+    """A table's columns in the form in which one row is read fastest; the chats stay where they are.
+
+    Args:
+        table: of the `SCHEMA`.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.lines = table["line"].to_numpy()
+        self.file_ids, self.files = _names(table["file"])
+        self.source_ids, self.sources = _names(table["source"])
+        digests = [_bytes(chunk, 16) for chunk in table["digest"].chunks]
+        self.digests = np.concatenate([np.zeros((0, 16), np.uint8), *digests])
+        self._starts: list[int] = []
+        self._texts: list[tuple[np.ndarray, memoryview]] = []
+        start = 0
+        for chunk in table["chat"].chunks:
+            if len(chunk):
+                _, ends, text = chunk.buffers()
+                bounds = np.frombuffer(ends, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+                self._starts.append(start)
+                self._texts.append((bounds, memoryview(text)))
+                start += len(chunk)
+
+    def chat(self, at: int) -> dict[str, Any]:
+        """Return what the column `chat` holds for a row."""
+        chunk = bisect_right(self._starts, at) - 1
+        bounds, text = self._texts[chunk]
+        at -= self._starts[chunk]
+        raw = text[bounds[at] : bounds[at + 1]]
+        touch(len(raw))
+        return json.loads(str(raw, "utf-8"))
+
+
+def _names(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """Return a column of names as indices, int32, and the names in order of appearance."""
+    ids: list[np.ndarray] = [np.zeros(0, np.int32)]
+    names: dict[str, int] = {}
+    for chunk in column.chunks:
+        own = chunk.indices.to_numpy(zero_copy_only=False)
+        known = chunk.dictionary.to_pylist()
+        used, first = np.unique(own, return_index=True)
+        places = np.zeros(len(known), np.int32)
+        for at in used[np.argsort(first)]:
+            places[at] = names.setdefault(known[at], len(names))
+        ids.append(places[own])
+    return np.concatenate(ids), list(names)
+
+
+def _bytes(chunk: pa.Array, width: int) -> np.ndarray:
+    """Return an array of fixed-size bytes as numbers, uint8, shape (rows, width)."""
+    if not len(chunk):
+        return np.zeros((0, width), np.uint8)
+    values = np.frombuffer(chunk.buffers()[1], np.uint8)
+    return values[chunk.offset * width : (chunk.offset + len(chunk)) * width].reshape(-1, width)

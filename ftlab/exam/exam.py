@@ -9,7 +9,8 @@ from typing import Any
 
 from ftlab.data.chat import Chat
 from ftlab.data.formats import Format
-from ftlab.data.rows import Row, read_rows
+from ftlab.data.rows import Rows
+from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.generation import generate
 from ftlab.exam.graders import Grader, Marker
@@ -99,13 +100,13 @@ class Exam:
             require(value is None or value >= 1, f"exam.{key}", value, "1 or more")
         require(self.every >= 0, "exam.every", self.every, "0 or more")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Rows:
         """Read the questions.
 
         Raises:
             FtlabError: a chat has no reference, two have one id, or the file cannot be read.
         """
-        rows = read_rows(self.questions, self.format)[: self.limit]
+        rows = read_rows(self.questions, self.format, need_answer=False)[: self.limit]
         places: dict[str, str] = {}
         for row in rows:
             if row.id in places:
@@ -126,7 +127,7 @@ class Exam:
             title: what the progress bar says.
         """
         rows = self.rows()
-        prompts = [chat.prompt(row.prompt) for row in rows]
+        prompts = [chat.prompt(row.prompt, row.tools) for row in rows]
         answers = generate(model, chat, prompts, self.max_new_tokens, self.batch_size, title)
         return Sitting(
             [

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: File of the trained tensors that no PEFT file holds.
 TRAINABLE_FILE = "trainable.safetensors"
 
+#: Why methods with virtual tokens cannot be packed.
+BEFORE_A_ROW = "its virtual tokens stand before a row, and each chat needs its own"
+
 
 class Method(ABC):
     """One way to fine-tune a model. Subclasses are dataclasses: their fields are the settings in YAML.
@@ -38,6 +41,13 @@ class Method(ABC):
     def own_files(self) -> bool:
         """Whether it needs its own `save` and `load`: it then shares a list only with methods that group."""
         return self._saves_unlike(Method)
+
+    def why_not_packed(self) -> str | None:
+        """Return why several chats cannot share a row, for methods that look across a row; None where they can.
+
+        With `data.packing` the answer comes before the base is loaded; whoever gives none is tried before training.
+        """
+        return None
 
     def load_kwargs(self) -> dict[str, Any]:
         """Return what `from_pretrained` needs for this method, such as a quantization config."""
@@ -67,7 +77,8 @@ class Method(ABC):
 
         Args:
             model: as `apply` returned it.
-            batches: training batches with `input_ids` and `attention_mask`, int64 of shape (batch, length).
+            batches: training batches with `input_ids` and `attention_mask`, int64 of shape (batch, length), and where
+                chats share rows `position_ids`, which the model needs then instead of the mask.
         """
 
     def count(self, base: nn.Module) -> int | None:

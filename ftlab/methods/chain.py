@@ -51,6 +51,11 @@ class Chain(Method):
         """Whether all of them do."""
         return all(method.starts_as_base for method in self.methods)
 
+    def why_not_packed(self) -> str | None:
+        """Return the first reason of one of them."""
+        reasons = ((method.title, method.why_not_packed()) for method in self.methods)
+        return next((f"{title}: {reason}" for title, reason in reasons if reason), None)
+
     def load_kwargs(self) -> dict[str, Any]:
         """Return what all of them need.
 

@@ -134,7 +134,8 @@ class LoRA(Method):
         from peft import initialize_lora_eva_weights
 
         # All tokens but the padding, and only batches that can give a component per rank: peft waits for such forever.
-        inputs = ({key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches)
+        names = ("input_ids", "attention_mask", "position_ids")
+        inputs = ({name: batch[name] for name in names if name in batch} for batch in batches)
         usable = [b for b in itertools.islice(inputs, EVA_BATCHES) if int(b["attention_mask"].sum()) >= self.r]
         if not usable:
             raise FtlabError(f"method.init: eva needs batches of {self.r} tokens or more; raise data.batch_size")
@@ -143,7 +144,10 @@ class LoRA(Method):
         def forward(model: Any, batch: dict[str, Tensor]) -> None:
             if next(passes) >= EVA_PASSES:
                 raise FtlabError(f"method.init: eva has not settled in {EVA_PASSES} batches; lower method.r")
-            model(**batch, use_cache=False)
+            mask = (
+                None if "position_ids" in batch else batch["attention_mask"]
+            )  # packed rows are told by positions alone
+            model(**batch | {"attention_mask": mask}, use_cache=False)
 
         initialize_lora_eva_weights(model, usable, forward_fn=forward, show_progress_bar=False)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ftlab.errors import require
-from ftlab.methods.base import Method
+from ftlab.methods.base import BEFORE_A_ROW, Method
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +32,10 @@ class PTuning(Method):
         """Refuse settings that make no sense."""
         require(self.num_virtual_tokens >= 1, "method.num_virtual_tokens", self.num_virtual_tokens, "1 or more")
         require(self.encoder_hidden_size >= 1, "method.encoder_hidden_size", self.encoder_hidden_size, "1 or more")
+
+    def why_not_packed(self) -> str:
+        """Return that virtual tokens are a row's."""
+        return BEFORE_A_ROW
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Add the network; what it makes at the start is random."""

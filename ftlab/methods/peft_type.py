@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import FtlabError, SettingError, choices_help, require
 from ftlab.methods.anatomy import called, untie_touched
-from ftlab.methods.base import TRAINABLE_FILE, Method
+from ftlab.methods.base import BEFORE_A_ROW, TRAINABLE_FILE, Method
 from ftlab.methods.peft_fields import config_fields
 from ftlab.methods.peft_format import ADAPTER_FILE, wrap
 
@@ -56,20 +56,11 @@ REQUIRED = {
 #: Types that replace modules of another kind than linear layers, for which `all-linear` would be wrong.
 NOT_LINEAR = ("BEFT", "IA3", "LN_TUNING", "SHADOW")
 
+#: Types with virtual tokens.
+VIRTUAL = ("CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
+
 #: Types whose new weights change the model's answers from the start, and the setting by which the others would.
-MOVES_AT_ONCE = (
-    "C3A",
-    "CARTRIDGE",
-    "CPT",
-    "FOURIERFT",
-    "MULTITASK_PROMPT_TUNING",
-    "PREFIX_TUNING",
-    "PROMPT_TUNING",
-    "P_TUNING",
-    "UNILORA",
-    "VBLORA",
-    "XLORA",
-)
+MOVES_AT_ONCE = (*VIRTUAL, "C3A", "FOURIERFT", "UNILORA", "VBLORA", "XLORA")
 INITS = ("init_weights", "init_lora_weights", "init_ia3_weights")
 
 #: Types whose virtual tokens are keys and values of every layer.
@@ -112,6 +103,12 @@ class Peft(Method):
     def own_files(self) -> bool:
         """Whether the inherited `save` would lose this type's weights."""
         return self.peft_type == "XLORA" or self._saves_unlike(Peft)
+
+    def why_not_packed(self) -> str | None:
+        """Return what the type does across a row."""
+        if self.peft_type == "LILY":
+            return "its router takes the mean of all tokens of a batch, whichever chat they are of"
+        return BEFORE_A_ROW if self.peft_type in VIRTUAL else None
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Wrap the model; without `target_modules`, peft's own choice for the architecture, or all linear layers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ftlab.errors import SettingError, require
 from ftlab.methods.anatomy import blocks
-from ftlab.methods.base import Method
+from ftlab.methods.base import BEFORE_A_ROW, Method
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +37,10 @@ class Prefix(Method):
         require(self.encoder_hidden_size >= 1, "method.encoder_hidden_size", self.encoder_hidden_size, "1 or more")
         if self.projection and self.init_text is not None:
             raise SettingError("method.init_text", "a network makes the prefix; leave this or projection out")
+
+    def why_not_packed(self) -> str:
+        """Return that virtual tokens are a row's."""
+        return BEFORE_A_ROW
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Add the prefix: without a network, what the base itself keeps in its cache of some real tokens."""

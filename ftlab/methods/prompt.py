@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ftlab.errors import require
-from ftlab.methods.base import Method
+from ftlab.methods.base import BEFORE_A_ROW, Method
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,10 @@ class Prompt(Method):
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
         require(self.num_virtual_tokens >= 1, "method.num_virtual_tokens", self.num_virtual_tokens, "1 or more")
+
+    def why_not_packed(self) -> str:
+        """Return that virtual tokens are a row's."""
+        return BEFORE_A_ROW
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Add the prompt; it starts from real tokens, which the paper finds better than random numbers."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
 from ftlab.exam.exam import pair_answers
 from ftlab.report import curves, facts, questions, units
+from ftlab.report.html import write_page
 
 if TYPE_CHECKING:
     from ftlab.runs import Run
-
-_HERE = Path(__file__).parent
 
 
 def write_report(run: Run) -> Path:
@@ -27,20 +22,14 @@ def write_report(run: Run) -> Path:
     Returns:
         The file. It needs no other file and no network, and shows the contents of answers as text only.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     summary, config, metrics = run.summary, run.config or {}, run.metrics()
     before, after = run.sitting("before"), run.sitting("after")
     result, rows = facts.result(summary, before, after), pair_answers(before, after)
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
-    page = environment.get_template("page.html").render(
+    return write_page(
+        run.report_file,
+        "page.html",
+        styles=["page.css"],
+        script="page.js",
         run=run,
         under_way=not summary,
         origin=facts.origin(summary, config),
@@ -55,13 +44,7 @@ def write_report(run: Run) -> Path:
         groups=questions.groups,
         change=questions.change,
         config=run.config_file.read_text(encoding="utf-8"),
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         grade=questions.grade,
         grade_label=questions.grade_label,
         short=units.short,
     )
-    # A lone half of a surrogate pair, which JSON can hold and UTF-8 cannot, must not cost the whole page.
-    run.report_file.write_text(page, encoding="utf-8", errors="backslashreplace")
-    return run.report_file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def count(number: float) -> str:
     """Return a whole number with its thousands apart: `162,816`."""
@@ -32,3 +34,14 @@ def size(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:.3g} GB" if number < 1000 else f"{number:,.0f} GB"
+
+
+def share(part: float) -> str:
+    """Return a part of 1 in percent, with three digits: `40 %`, `1.25 %`, `0.04 %`."""
+    return f"{100 * part:.3g} %" if part < 0.9995 else f"{100 * part:.0f} %" if part == 1 else "99.9 %"
+
+
+def span(numbers: Iterable[float]) -> str:
+    """Return the smallest and the largest of some whole numbers: `2 to 12`, or `2` where there is but one."""
+    several = list(numbers)
+    return " to ".join(dict.fromkeys(map(count, (min(several), max(several))))) if several else ""

@@ -8,19 +8,18 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.nn import functional
-from torchmetrics import MeanMetric
 
 from ftlab.data.chat import Chat
-from ftlab.data.loader import IGNORE
 from ftlab.errors import FtlabError
 from ftlab.methods.base import Method, trainable
 from ftlab.training.base import Base
 from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
 from ftlab.training.identity import Identity
+from ftlab.training.loss import Tally, token_losses
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.packed import try_packed
 from ftlab.training.random_state import restore_random_state
+from ftlab.training.row_packing import require_packable, try_row_packing
 
 Batch = dict[str, torch.Tensor]
 
@@ -46,8 +45,8 @@ class FineTuner(pl.LightningModule):
         self.model: Any = None
         self.random_state: dict[str, Any] | None = None  # of a run to resume
         self.identity: Identity  # known from when the base is loaded
-        self.validation_loss = MeanMetric()
-        self.step_loss: torch.Tensor | float = 0.0  # of the batches accumulated so far, per token of the whole step
+        self.step_loss = Tally()  # of the batches accumulated so far
+        self.held_out_loss = Tally()
         self.strict_loading = False  # a checkpoint holds the trainable weights only; on_load_checkpoint compares keys
 
     @cached_property
@@ -95,10 +94,18 @@ class FineTuner(pl.LightningModule):
         if getattr(model, "is_quantized", False):
             try_packed(self.model, self.method.title)
 
+    def setup(self, stage: str) -> None:
+        """Refuse a method that cannot be packed, before the base is loaded."""
+        if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
+            require_packable(self.method)
+
     def on_fit_start(self) -> None:
-        """Let the method set its new weights from the data; a resumed run has done so."""
+        """Let the method set its new weights from the data, which a resumed run has done, and try packing."""
         if self.random_state is None:
             self.method.initialize(self.model, self.trainer.datamodule.look())  # type: ignore[attr-defined]
+        if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
+            name = f"{self.method.title} on {self.base.base} ({self.model.config.model_type})"
+            try_row_packing(self.model, name)
 
     def save(self, folder: Path) -> None:
         """Write the trained weights in the method's format, the tokenizer and the base's identity beside them."""
@@ -125,19 +132,14 @@ class FineTuner(pl.LightningModule):
             self.attach(base)
         self.method.load(self.model, folder)
 
-    def loss_sum(self, batch: Batch) -> tuple[torch.Tensor, int]:
-        """Return the summed cross entropy of the supervised tokens, and their number.
+    def loss_sum(self, batch: Batch) -> tuple[torch.Tensor, float]:
+        """Return the summed weighted cross entropy of the supervised tokens, and their summed weights.
 
         Args:
             batch: as `collate` makes it.
         """
-        # Padding is on the right, where causal attention cannot see it from any token that counts: no mask is needed,
-        # and attention without one is faster.
-        output = self.model(input_ids=batch["input_ids"], use_cache=False)
-        labels = batch["labels"][:, 1:]
-        learnt = labels != IGNORE
-        logits = output.logits[:, -batch["input_ids"].shape[1] : -1][learnt].float()  # virtual tokens come before
-        return functional.cross_entropy(logits, labels[learnt], reduction="sum"), int(learnt.sum())
+        losses, weights, _ = token_losses(self.model, batch)
+        return losses.sum(), float(weights.sum())
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return this batch's share of the step's mean loss per supervised token.
@@ -145,32 +147,35 @@ class FineTuner(pl.LightningModule):
         Lightning divides by the number of accumulated batches and averages over ranks; both are undone here, so that
         one big batch and many small ones have one gradient, whatever the lengths.
         """
-        share = self.loss_sum(batch)[0] / batch["step_tokens"]
-        self.step_loss = self.step_loss + share.detach()
+        losses, weights, sources = token_losses(self.model, batch)
+        self.step_loss.add(losses, weights, sources, self.trainer.train_dataloader.sources)  # type: ignore[union-attr]
+        share = losses.sum() / batch["step_tokens"]
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Log the step's loss per supervised token, over all of its batches and ranks, and each group's rate."""
+        """Log the step's loss per supervised token, over all of its batches and ranks, and each group's rate.
+
+        Lightning logs a source's last loss again where a step has none of it.
+        """
         self._log_step(self.global_step + 1)
-        self.log("train/loss", self.step_loss, prog_bar=True, sync_dist=True, reduce_fx="sum")
-        self.step_loss = 0.0
+        for name, loss in self.step_loss.read(self._over_ranks).items():
+            self.log(f"train/{name}", loss, prog_bar=name == "loss")
         for group in optimizer.param_groups:
             self.log(f"lr/{group['name']}", group["lr"])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation loss."""
-        loss, tokens = self.loss_sum(batch)
-        self.validation_loss.update(loss / tokens, weight=tokens)
+        self.held_out_loss.add(*token_losses(self.model, batch), self.trainer.val_dataloaders.sources)  # type: ignore[union-attr]
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
         self._log_step(self.global_step)
-        if self.validation_loss.update_called:
+        if self.held_out_loss:
             self._log_held_out("validation")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the test loss."""
-        self.validation_step(batch, batch_idx)
+        self.held_out_loss.add(*token_losses(self.model, batch), self.trainer.test_dataloaders.sources)  # type: ignore[union-attr]
 
     def on_test_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
@@ -236,6 +241,9 @@ class FineTuner(pl.LightningModule):
         self.log("step", float(step))
 
     def _log_held_out(self, name: str) -> None:
-        loss = self.validation_loss.compute()
-        self.validation_loss.reset()
-        self.log_dict({f"{name}/loss": loss, f"{name}/perplexity": loss.exp()}, prog_bar=True)
+        losses = self.held_out_loss.read(self._over_ranks)
+        self.log_dict({f"{name}/loss": losses["loss"], f"{name}/perplexity": losses.pop("loss").exp()}, prog_bar=True)
+        self.log_dict({f"{name}/{source}": loss for source, loss in losses.items()})
+
+    def _over_ranks(self, sums: torch.Tensor) -> torch.Tensor:
+        return self.trainer.strategy.reduce(sums, reduce_op="sum")

@@ -169,3 +169,15 @@ class TrainsLessOnFourBits(LoRA):
         if packed:
             trainable(model).popitem()[1].requires_grad_(False)
         return model
+
+
+@dataclass
+class LooksAcrossARow(LoRA):
+    """From its first step on, and it does not say so; at the start it does nothing."""
+
+    def apply(self, model):
+        model = super().apply(model)
+        block = model.get_base_model().model.layers[0]
+        block.gate = torch.nn.Parameter(torch.zeros(()))
+        block.register_forward_hook(lambda block, args, output: output + block.gate * output.mean(1, keepdim=True))
+        return model

@@ -47,14 +47,14 @@ VARIANTS = {
 WITH_HEAD = ("LoRA of some layers", "Freeze to a feature extractor")
 
 #: Checks that do not apply, by method or variant; those that are not named take them all. Soft prompts start elsewhere
-#: than the base (3); they and adapters cannot be merged (9); a list that regroups and peft's own types give no formula
-#: (2); packed weights cannot be trained, split, or read by peft's LoHa (14).
+#: than the base (3) and stand before rows, not chats (16); they and adapters cannot be merged (9); a list that regroups
+#: and peft's own types give no formula (2); packed weights cannot be trained, split, or read by peft's LoHa (14).
 SKIPS = {
     "Full": {14},
     "Adapter": {9},
-    "Prefix": {3, 9},
-    "Prompt": {3, 9},
-    "PTuning": {3, 9},
+    "Prefix": {3, 9, 16},
+    "Prompt": {3, 9, 16},
+    "PTuning": {3, 9, 16},
     "Freeze": {14},
     "DifferentialLR": {14},
     "Peft": {2, 14},
@@ -63,7 +63,7 @@ SKIPS = {
     "PiSSA": {14},
     "parallel Adapter": {9},
     "Houlsby Adapter": {9},
-    "Prefix by a network": {3, 9},
+    "Prefix by a network": {3, 9, 16},
 }
 
 

@@ -40,6 +40,7 @@ PLANTED = {
     numbers.TrainsLessOnFourBits: (14, "on an unpacked base"),
     weights.KeepsAnotherBest: (15, "answers equal those at step"),
     weights.LoadsNothing: (15, "loaded afresh"),
+    numbers.LooksAcrossARow: (16, "chats that share a row change the loss by"),
 }
 
 

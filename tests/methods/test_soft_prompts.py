@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ftlab import Base, FineTuner
-from ftlab.data.chat import Encoded
+from ftlab.data.examples import Encoded
 from ftlab.data.loader import collate
 from ftlab.errors import FtlabError, SettingError
 from ftlab.exam.generation import generate
@@ -58,8 +58,8 @@ def make(request, small_model):
 @pytest.fixture
 def batch(chat):
     """Three rows of different lengths, padded on the right; the second half of each is supervised."""
-    examples = [Encoded(np.array(ids), np.arange(len(ids)) >= len(ids) // 2) for ids in ROWS]
-    return collate(examples, chat.pad_id, step_tokens=1)
+    examples = [Encoded(np.array(ids), np.float32(np.arange(len(ids)) >= len(ids) // 2)) for ids in ROWS]
+    return collate([[example] for example in examples], chat.pad_id, step_tokens=1)
 
 
 def tuner_of(model, method):
@@ -108,6 +108,7 @@ def test_virtual_tokens_of_a_text_are_that_text(cls, make, batch, chat):
     before = torch.tensor(text).expand(len(ROWS), -1)
     written = {**batch, "input_ids": torch.cat([before, batch["input_ids"]], 1)}
     written["labels"] = torch.cat([torch.full_like(before, -100), batch["labels"]], 1)
+    written["weights"] = torch.cat([torch.zeros_like(before), batch["weights"]], 1)
     expected, tokens = tuner_of(make(), method).loss_sum(written)
     loss, same = tuner_of(model, method).loss_sum(batch)
     assert tokens == same

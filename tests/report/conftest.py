@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,26 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Maker(tmp_path_factory.mktemp("runs")).finished()
     write_report(run)
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return one headless Chromium for all tests of a module."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((found for name in names if (found := shutil.which(name))), None)
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs Chromium and its driver; on Debian: apt-get install chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium; pip install selenium")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    switches = ["headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-sync"]
+    switches += ["disable-background-networking", "disable-component-update"]
+    for switch in [*switches, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(f"--{switch}")
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    yield browser
+    browser.quit()

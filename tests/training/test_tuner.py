@@ -1,15 +1,19 @@
 """One gradient, however the step is cut; checkpoints that hold what was trained; rates that follow the plan."""
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 
-from ftlab import Base, BatchPlan, ChatData, FineTuner, Full, LoRA, Optimizer
+from ftlab import Base, BatchPlan, ChatData, FineTuner, Full, LoRA, Optimizer, Prefix
+from ftlab.callbacks.meter import Meter
+from ftlab.data.examples import Encoded, Examples
 from ftlab.data.loader import PlanLoader
-from ftlab.data.rows import read_rows
-from ftlab.errors import FtlabError
+from ftlab.data.sources import read_rows
+from ftlab.errors import FtlabError, SettingError
 from ftlab.methods.base import trainable
 from ftlab.training.trainer import make_trainer
+from tests.conformance.faulty_numbers import LooksAcrossARow
 from tests.conftest import ROOT
 
 LESSON = ROOT / "experiments/lesson"
@@ -61,35 +65,136 @@ def test_gradient_checkpointing_changes_no_gradient(method):
         assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
+def weighted(chat, count):
+    """Return the first chats, each token that is learnt with a weight of its own."""
+    rows = read_rows(str(LESSON / "train_100.jsonl"))[:count]
+    random = np.random.default_rng(0)
+    return Examples.of(
+        Encoded(example.ids, example.weights * random.choice([0.5, 1, 3], size=len(example.ids)).astype(np.float32))
+        for [example] in chat.encode([row.messages for row in rows])
+    )
+
+
 def test_padding_changes_nothing(chat):
     """A batch's loss is the sum of its rows' alone."""
     tuner = FineTuner("ftlab/tiny", Full())
     tuner.configure_model()
-    data = ChatData(max_length=512)
-    examples = data.encode(read_rows(LESSON / "train_100.jsonl")[:8], chat)
-    whole = PlanLoader(examples, BatchPlan([len(e.ids) for e in examples], batch_size=8), chat.pad_id)
-    alone = PlanLoader(examples, BatchPlan([len(e.ids) for e in examples], batch_size=1), chat.pad_id)
-    [batch] = list(whole)
+    examples = weighted(chat, 8)
+    [batch], alone = (
+        list(PlanLoader(examples, BatchPlan(examples.lengths, batch_size=size), chat.pad_id)) for size in (8, 1)
+    )
     assert (batch["attention_mask"] == 0).any()
-    loss, tokens = tuner.loss_sum(batch)
+    loss, weight = tuner.loss_sum(batch)
     parts = [tuner.loss_sum(batch) for batch in alone]
-    assert tokens == sum(n for _, n in parts) == int(batch["step_tokens"])
+    assert weight == pytest.approx(sum(part for _, part in parts))
+    assert weight == pytest.approx(examples.supervised.sum())
+    assert weight == pytest.approx(float(batch["step_tokens"]))
     assert loss.item() == pytest.approx(sum(part.item() for part, _ in parts), rel=1e-5)
 
 
-def test_validation_loss_is_per_supervised_token(chat):
-    """Not the mean of batch means, and not over padding or prompts."""
-    tuner = FineTuner("ftlab/tiny", Full())
-    data = ChatData(validation=str(LESSON / "train_100.jsonl"), batch_size=7)
-    [result] = trainer().validate(tuner, data, verbose=False)
-    total, count = 0.0, 0
-    for example in data.examples["validation"]:
+def logged_by_hand(model, examples):
+    """Return the mean loss by its definition: every example alone, each learnt token times its weight."""
+    total = weight = 0.0
+    for example in examples:
         ids = torch.tensor(example.ids, dtype=torch.long)
-        logprobs = tuner.model(ids[None]).logits[0, :-1].log_softmax(-1)
-        chosen = logprobs[torch.arange(len(ids) - 1), ids[1:]][torch.tensor(example.mask[1:])]
-        total, count = total - float(chosen.sum()), count + len(chosen)
-    assert result["validation/loss"] == pytest.approx(total / count, rel=1e-5)
-    assert result["validation/perplexity"] == pytest.approx(torch.tensor(total / count).exp().item(), rel=1e-5)
+        with torch.no_grad():
+            logprobs = model(ids[None]).logits[0, :-1].log_softmax(-1)
+        chosen = logprobs[torch.arange(len(ids) - 1), ids[1:]]
+        total, weight = total - float((chosen * torch.tensor(example.weights[1:])).sum()), weight + example.supervised
+    return total / weight
+
+
+class Weighted(pl.LightningDataModule):
+    """The lesson's first chats with weights, of two sources."""
+
+    def __init__(self, chat, packing):
+        super().__init__()
+        self.chat, self.packing = chat, packing
+        self.examples = weighted(chat, 30)
+        self.examples.source_ids = np.arange(len(self.examples)) % 3 // 2
+        self.examples.sources = ["lesson", "replay"]
+
+    def loader(self, accumulate=1):
+        plan = BatchPlan(self.examples.lengths, 3, accumulate=accumulate, pack_length=256 if self.packing else None)
+        return PlanLoader(self.examples, plan, self.chat.pad_id)
+
+    def train_dataloader(self):
+        return self.loader(self.trainer.accumulate_grad_batches)
+
+    def val_dataloader(self):
+        return self.loader()
+
+    def look(self):
+        return self.loader()
+
+    def of(self, source):
+        return [self.examples[i] for i in np.flatnonzero(self.examples.source_ids == source)]
+
+    def losses(self, model):
+        """Return what should be logged."""
+        model.eval()
+        every = {"loss": self.examples, "loss/lesson": self.of(0), "loss/replay": self.of(1)}
+        return {name: pytest.approx(logged_by_hand(model, examples), rel=1e-5) for name, examples in every.items()}
+
+
+@pytest.mark.parametrize("packing", [False, True], ids=["", "packing"])
+def test_the_validation_loss_is_per_weight_in_all_and_by_source(chat, packing):
+    """Not the mean of batch means, and not over padding or prompts."""
+    tuner, data = FineTuner("ftlab/tiny", Full()), Weighted(chat, packing)
+    [result] = trainer().validate(tuner, data, verbose=False)
+    assert any("position_ids" in batch for batch in data.loader()) == packing
+    expected = data.losses(tuner.model)
+    assert {name: result[f"validation/{name}"] for name in expected} == expected
+    assert np.log(result["validation/perplexity"]) == expected["loss"]
+
+
+@pytest.mark.parametrize("packing", [False, True], ids=["", "packing"])
+def test_a_steps_loss_by_source_is_over_all_of_its_batches(chat, packing):
+    tuner, data = FineTuner("ftlab/tiny", Full(), Optimizer(lr=1e-12), seed=3), Weighted(chat, packing)
+    meter = Meter()
+    options = {"max_epochs": 1, "accumulate_grad_batches": 100, "log_every_n_steps": 1, "limit_val_batches": 0}
+    lightning = trainer(**options, callbacks=[meter])
+    lightning.fit(tuner, data)
+    assert meter.tokens == data.examples.lengths.sum()  # padding is none
+    assert lightning.num_training_batches > 1
+    assert lightning.global_step == 1
+    expected = data.losses(tuner.model)
+    assert {name: float(lightning.callback_metrics[f"train/{name}"]) for name in expected} == expected
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Full()], ids=["LoRA", "Full"])
+def test_packing_changes_no_gradient_of_a_step(chat, method):
+    gradients = []
+    for packing in (False, True):
+        recorder = Recorder()
+        tuner = FineTuner("ftlab/tiny", method, Optimizer(gradient_clip=0), seed=3)
+        options = {"max_epochs": 1, "accumulate_grad_batches": 100, "limit_val_batches": 0}
+        trainer(**options, callbacks=[recorder]).fit(tuner, Weighted(chat, packing))
+        gradients += recorder.gradients
+    [alone, packed] = gradients
+    assert (packed - alone).norm() <= 1e-5 * alone.norm()
+
+
+def test_a_method_that_cannot_be_packed_is_refused_before_the_base_is_loaded(chat):
+    tuner = FineTuner("ftlab/tiny", Prefix())
+    with pytest.raises(SettingError, match=r"data\.packing: Prefix cannot be packed: .*; set data\.packing to false"):
+        trainer(max_steps=1).fit(tuner, Weighted(chat, packing=True))
+    assert tuner.model is None
+    trainer(max_steps=1, limit_val_batches=0).fit(tuner, Weighted(chat, packing=False))
+
+
+def test_a_method_that_does_not_say_so_is_refused_before_the_first_step(chat):
+    tuner = FineTuner("ftlab/tiny", LooksAcrossARow())
+    said = r"data\.packing: LooksAcrossARow on ftlab/tiny \(qwen2\) cannot be packed: chats that share a row change"
+    with pytest.raises(SettingError, match=said):
+        trainer(max_steps=1).fit(tuner, Weighted(chat, packing=True))
+    assert tuner.global_step == 0
+
+
+def test_one_source_has_no_loss_of_its_own():
+    data = ChatData(validation=str(LESSON / "train_100.jsonl"))
+    [result] = trainer().validate(FineTuner("ftlab/tiny", Full()), data, verbose=False)
+    assert result.keys() == {"validation/loss", "validation/perplexity", "step"}
 
 
 def test_checkpoint_holds_the_trainable_weights_only(tmp_path):

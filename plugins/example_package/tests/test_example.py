@@ -1,7 +1,7 @@
 """The package's own tests: ftlab's conformance kit for the method, and examples for the rest."""
 
 import pytest
-from ftlab_example import Contains, OutputScale, QuestionAnswer
+from ftlab_example import Contains, OutputScale, Transcript
 
 from ftlab.conformance import check_method
 
@@ -19,9 +19,10 @@ def test_the_grader(answer: str, reference: str, points: float) -> None:
 
 
 def test_the_format() -> None:
-    """A row is a question and its answer, a prompt the question alone; other keys stay."""
-    record = {"question": "2 + 2?", "reply": "4", "id": "x"}
-    question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
-    assert QuestionAnswer(answer="reply").messages(record) == [question, answer]
+    """Each line is a turn, or goes on with one; other keys stay."""
+    record = {"dialogue": "User: 2 + 2?\nAssistant: It is\n4", "id": "x"}
+    question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "It is\n4"}
+    assert Transcript().messages(record) == [question, answer]
     assert record == {"id": "x"}
-    assert QuestionAnswer().messages({"question": "2 + 2?"}) == [question]
+    with pytest.raises(ValueError, match="begins without a speaker"):
+        Transcript().messages({"dialogue": "2 + 2?"})

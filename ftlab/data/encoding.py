@@ -1,0 +1,183 @@
+"""Encoding: rows into examples, on all cores and kept in the cache. It knows no files of users and no batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ftlab.data.cache import cached
+from ftlab.data.chat import Chat, Learn
+from ftlab.data.examples import INDEX, Encoded, Examples, to_runs
+from ftlab.data.rows import DOCUMENT, Row, Rows
+from ftlab.errors import FtlabError
+
+#: Rows rendered and tokenized at once.
+CHUNK = 500
+#: From how many rows on a second process pays for its start.
+SEVERAL = 8 * CHUNK
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What became of some rows."""
+
+    examples: Examples
+    """In the order of the rows; several of one row where no single rendering would be faithful."""
+    faults: list[tuple[int, str]]
+    """Rows that the template refused, each with its reason."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all processes share; they inherit it when they are forked, so that nothing is copied."""
+
+    rows: Rows
+    chat: Chat
+    learn: Learn
+    max_length: int
+    truncate: bool
+
+
+_task: _Task
+
+
+def encode_rows(
+    rows: Rows, chat: Chat, learn: Learn, max_length: int, truncate: bool = False, title: str = "encoding"
+) -> Encoding:
+    """Return the rows as the model sees them.
+
+    Args:
+        rows: chats and documents; documents are cut into pieces of the largest length.
+        chat: the model's chat rendering.
+        learn: which of the tokens are learnt.
+        max_length: the largest length in tokens.
+        truncate: whether longer chats are cut off there, or left whole.
+        title: what the progress bar says.
+    """
+    task = _Task(rows, chat, learn, max_length, truncate)
+    limit = max_length if truncate or _has_documents(rows) else None  # a length that changes nothing is not in the key
+    key = hashlib.sha256(repr((rows.fingerprint, chat.fingerprint, learn, truncate, limit)).encode()).hexdigest()[:32]
+    folder = cached("examples", key, partial(_write, task=task, title=title))
+    faults = [(at, reason) for at, reason in json.loads((folder / "faults.json").read_text(encoding="utf-8"))]
+    return Encoding(Examples.open(folder, rows.sources, rows.source_ids), faults)
+
+
+def sort_out(examples: Examples, rows: Rows, max_length: int) -> tuple[Examples, list[str]]:
+    """Return the examples that can be learnt from, and a line for each of the others.
+
+    Args:
+        examples: of the rows.
+        rows: what they were made of.
+        max_length: the largest length in tokens.
+    """
+    too_long, nothing = examples.lengths > max_length, examples.supervised == 0
+    unfit = []
+    for i in np.flatnonzero(too_long | nothing):
+        what = f"{examples.lengths[i]} tokens, data.max_length is {max_length}"
+        if not too_long[i]:
+            what = f"no assistant turn within {max_length} tokens, so nothing to learn"
+        unfit.append(f"{rows.place(int(examples.row_ids[i]))}: {what}")
+    return examples.take(np.flatnonzero(~(too_long | nothing))), unfit
+
+
+def _write(folder: Path, task: _Task, title: str) -> None:
+    faults: list[tuple[int, str]] = []
+    index: list[np.ndarray] = []
+    end = runs_end = 0
+    with (
+        (folder / "ids.bin").open("wb") as ids_file,
+        (folder / "runs.bin").open("wb") as runs_file,
+        tqdm(total=len(task.rows), desc=title, unit=" rows", delay=2, leave=False) as bar,
+    ):
+        for start, encoded, refused in _encode_all(task):
+            faults += refused
+            flat = [(start + row, example) for row, examples in enumerate(encoded) for example in examples]
+            runs = [to_runs(example.weights) for _, example in flat]
+            entries = np.zeros(len(flat), INDEX)
+            entries["row"] = [row for row, _ in flat]
+            entries["supervised"] = [example.supervised for _, example in flat]
+            entries["end"] = end + np.cumsum([len(example.ids) for _, example in flat])
+            entries["runs_end"] = runs_end + np.cumsum([len(run) for run in runs])
+            if flat:
+                end, runs_end = int(entries["end"][-1]), int(entries["runs_end"][-1])
+            ids_file.writelines(example.ids.tobytes() for _, example in flat)
+            runs_file.writelines(run.tobytes() for run in runs)
+            index.append(entries)
+            bar.update(len(encoded))
+    np.save(folder / "index.npy", np.concatenate(index) if index else np.zeros(0, INDEX))
+    (folder / "faults.json").write_text(json.dumps(faults, ensure_ascii=False), encoding="utf-8")
+
+
+#: Where a chunk began, the examples of each of its rows, and the rows refused.
+_Chunk = tuple[int, list[list[Encoded]], list[tuple[int, str]]]
+
+
+def _encode_all(task: _Task) -> Iterator[_Chunk]:
+    """Encode all chunks in order, in several processes where that pays."""
+    global _task
+    _task = task
+    starts = range(0, len(task.rows), CHUNK)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(task.rows) < SEVERAL or cores == 1 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(_encode_chunk, starts)  # the tokenizer has threads of its own
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(cores, len(starts)), context, _begin) as pool:
+        try:
+            yield from pool.map(_encode_chunk, starts)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Start a process: an interruption is for the first one, and one thread a process is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _encode_chunk(start: int) -> _Chunk:
+    rows = list(_task.rows[start : start + CHUNK])
+    faults = []
+    try:
+        encoded = _encode(rows)
+    except FtlabError:  # find out which
+        encoded = []
+        for at, row in enumerate(rows, start):
+            try:
+                encoded += _encode([row])
+            except FtlabError as error:
+                faults.append((at, str(error)))
+                encoded.append([])
+    return start, encoded, faults
+
+
+def _encode(rows: list[Row]) -> list[list[Encoded]]:
+    encoded = _task.chat.encode([row.messages for row in rows], [row.tools for row in rows], _task.learn)
+    for row, examples in zip(rows, encoded, strict=True):
+        if row.messages[0]["role"] == DOCUMENT:
+            examples[:] = [piece for example in examples for piece in _pieces(example, _task.max_length)]
+        elif _task.truncate:
+            examples[:] = [next(_pieces(example, _task.max_length)) for example in examples]
+    return encoded
+
+
+def _pieces(example: Encoded, length: int) -> Iterator[Encoded]:
+    for start in range(0, len(example.ids), length):
+        yield Encoded(example.ids[start : start + length], example.weights[start : start + length])
+
+
+def _has_documents(rows: Rows) -> bool:
+    """Return whether a source is of documents, which its first row tells."""
+    firsts = np.unique(rows.source_ids, return_index=True)[1]
+    return any(rows[int(first)].messages[0]["role"] == DOCUMENT for first in firsts)

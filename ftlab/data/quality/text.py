@@ -1,0 +1,121 @@
+"""Text: what two questions have in common once case, punctuation, numbers or order are set aside. It knows no files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+
+from ftlab.data.rows import Message, Row
+
+#: Scripts that write no spaces: Thai, Lao, Khmer, Han, kana. Each character counts as a word.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_APOSTROPHE = re.compile("(?<=[^\\W\\d_])['’](?=[^\\W\\d_])")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+#: A hyphen, star or slash between operands is an operator; elsewhere it is punctuation.
+_OPERATOR = re.compile(r"(?<=\S )[-*/](?= \S)|(?<=[\d)\]])[-*/](?=[\d(\[])|(?<=\b\w)[-*/](?=\w\b)")
+_SIGNS = {"-": "−", "*": "×", "/": "÷"}
+#: Brackets beside an operator change what an expression is worth.
+_OPENING = re.compile(r"(?<=[-+−×÷^=])( ?)\(")
+_CLOSING = re.compile(r"\)(?= ?[+−×÷^])")
+_POINT = re.compile(r"(?<=\d)\.(?=\d)")
+_KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING = "\ue000", "\ue001", "\ue002"
+NUMBER = re.compile(rf"\d+(?:{_KEPT_POINT}\d+)*")
+_NEEDLESS_SPACE = re.compile(r"(?<!\d) | (?!\d)")
+
+
+class _Spaces(dict[int, int]):
+    """For `str.translate`: punctuation but the per cent sign becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        punctuation = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in (
+            "%", _KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING,
+        )  # fmt: skip
+        self[code] = ord(" ") if punctuation else code
+        return self[code]
+
+
+_SPACES = _Spaces()
+
+
+def words(text: str) -> list[str]:
+    """Return a text's words, numbers and signs in lower case without punctuation.
+
+    What changes a value is no punctuation: decimal points, per cent signs, operators, brackets beside an operator.
+    """
+    if not text.isascii():
+        text = _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
+    text = _APOSTROPHE.sub("", text.casefold())
+    text = _OPERATOR.sub(lambda sign: _SIGNS[sign[0]], _THOUSANDS.sub("", text))
+    text = _CLOSING.sub(_KEPT_CLOSING, _OPENING.sub(rf"\1{_KEPT_OPENING}", text))
+    return _POINT.sub(_KEPT_POINT, text).translate(_SPACES).split()
+
+
+def squeezed(words: Iterable[str]) -> str:
+    """Return words as one string, in which spaces stand between numbers only: `e-mail`, `e mail` and `email` agree."""
+    return _NEEDLESS_SPACE.sub("", " ".join(words))
+
+
+def masked(text: str) -> str:
+    """Return a text with every number replaced by the same one."""
+    return NUMBER.sub("0", text)
+
+
+def numbers(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the numbers among words, in order."""
+    return tuple(NUMBER.findall(" ".join(words)))
+
+
+def content(message: Message) -> str:
+    """Return all that a message says: its text, and the calls that it makes."""
+    calls = message.get("tool_calls")
+    said = str(message.get("content") or "")
+    return f"{said}\n{json.dumps(calls, sort_keys=True, ensure_ascii=False)}" if calls else said
+
+
+def question(row: Row) -> str:
+    """Return what a row asks: its prompt without what the system says. A document asks its whole text."""
+    return "\n".join(content(m) for m in row.prompt if m["role"] not in ("system", "developer"))
+
+
+def answer(row: Row) -> str | None:
+    """Return the closing assistant turn, None where there is none."""
+    last = row.messages[-1]
+    return content(last) if last["role"] == "assistant" else None
+
+
+def digest(text: str) -> int:
+    """Return 64 bits that two of some million texts share only if they are equal."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def shingles(words: list[str]) -> np.ndarray:
+    """Return hashes of a text's words, and of its pairs of neighbours with their numbers masked: sorted, uint64.
+
+    Words make the comparison robust against another order, pairs against other texts of the same words, and since
+    only the words have the numbers, another number changes one shingle and not three.
+    """
+    if not words:
+        return np.zeros(0, np.uint64)
+    plain = " ".join(words)
+    single = _hashes(plain)
+    pairs = _hashes(masked(plain)) if any(c.isdigit() for c in plain) else single
+    return np.unique(np.concatenate([single << np.uint64(32), (pairs[:-1] << np.uint64(32)) | pairs[1:]]))
+
+
+def _hashes(text: str) -> np.ndarray:
+    pieces = text.encode("utf-8", "surrogatepass").split(b" ")
+    return np.fromiter(map(zlib.crc32, pieces), np.uint64, len(pieces))
+
+
+@cache
+def script(character: str) -> str:
+    """Return a letter's script as its Unicode name begins: `Latin`, `Cyrillic`, `Han`."""
+    name = unicodedata.name(character, "OTHER").split()[0].split("-")[0]
+    return {"CJK": "Han", "KANGXI": "Han", "FULLWIDTH": "Latin", "HALFWIDTH": "Katakana"}.get(name, name.title())

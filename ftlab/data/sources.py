@@ -1,0 +1,166 @@
+"""Sources: files, folders, globs and Hub ids into rows. It knows nothing of tokens."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ftlab.data.files import COMPRESSIONS, KINDS, DataFile, kind_of, known_endings
+from ftlab.data.formats import Format
+from ftlab.data.hub import ID, hub_file
+from ftlab.data.reading import Reader
+from ftlab.data.rows import SCHEMA, Rows
+from ftlab.errors import FtlabError
+
+
+@dataclass
+class Source:
+    """One of several places that data come from."""
+
+    path: str
+    """A file, a folder, a glob (`data/*.jsonl.gz`), or the id of a data set on the Hub."""
+    format: Format | None = None
+    """What each record is; null finds out by its columns."""
+    name: str | None = None
+    """What logs and the report call it; null takes the file's name without its suffix."""
+    weight: float | None = None
+    """Its share of the mixture, relative to the other sources' weights."""
+    weight_end: float | None = None
+    """Its share at the end of the run, if that moves from `weight`."""
+    count: int | None = None
+    """Its number of rows in each epoch; drawn, repeated where it has fewer."""
+    split: str = "train"
+    """Split of a data set on the Hub, or of a folder that holds several."""
+    subset: str | None = None
+    """Configuration of a data set on the Hub."""
+
+
+def read_rows(
+    source: str | Path | Source | Sequence[str | Source],
+    format: Format | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+    skipped: list[str] | None = None,
+    need_answer: bool = True,
+) -> Rows:
+    """Read sources.
+
+    Args:
+        source: one or several.
+        format: what each record is, where the source itself does not say; None finds out by the columns.
+        on_error: whether the first row at fault ends it, or is left out.
+        skipped: collects one line for each row left out.
+        need_answer: whether a chat without an assistant turn is at fault: it teaches nothing, but may be a prompt.
+
+    Raises:
+        FtlabError: named by file and line.
+    """
+    files: list[str] = []
+    names: list[str] = []
+    tables: list[pa.Table] = []
+    for each in named_sources(source):
+        reader = Reader(each.format or format, need_answer, on_error == "stop")
+        try:
+            found = _files(each)
+        except OSError as error:
+            raise FtlabError(f"{each.path}: cannot be looked into ({error.strerror}); check the path") from error
+        for file in found:
+            table, faults = reader.table(file)
+            if skipped is not None:
+                skipped += [f"{file.shown}:{line}: {reason}" for line, reason in faults]
+            files.append(file.shown)
+            names.append(each.name or "")
+            tables.append(table)
+    rows = [table.num_rows for table in tables]
+    table = pa.concat_tables(tables)
+    for column, of_tables in (("file", files), ("source", names)):
+        ids = pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows))
+        table = table.append_column(SCHEMA.field(column), pa.DictionaryArray.from_arrays(ids, pa.array(of_tables)))
+    return Rows(table)
+
+
+def named_sources(source: str | Path | Source | Sequence[str | Source]) -> list[Source]:
+    """Return one or several sources, each with a name of its own.
+
+    Raises:
+        FtlabError: there are none, or two were given one name.
+    """
+    several = [source] if isinstance(source, (str, Path, Source)) else list(source)
+    made = [each if isinstance(each, Source) else Source(str(each)) for each in several]
+    if not made:
+        raise FtlabError("data: the list of sources is empty; name a file")
+    stems = Counter(each.name or _stem(each.path) for each in made)
+    named = [each if each.name else replace(each, name=_own_name(each.path, stems)) for each in made]
+    for each in named:
+        if not each.path.strip():
+            raise FtlabError("data: the path of a source is empty; name a file")
+        if sum(other.name == each.name for other in named) > 1:
+            raise FtlabError(f"{each.path}: two sources are called {each.name}; give each a name of its own")
+    return named
+
+
+def _own_name(path: str, stems: Counter[str]) -> str:
+    return _stem(path) if stems[_stem(path)] == 1 else path
+
+
+def _stem(path: str) -> str:
+    """Return a path's last part without the endings that say what it holds."""
+    name = Path(path).name
+    for endings in (COMPRESSIONS, KINDS):
+        if Path(name).suffix.lower() in endings:
+            name = Path(name).stem
+    return name
+
+
+def _files(source: Source) -> list[DataFile]:
+    """Return the files of a source, in order."""
+    path = Path(source.path).expanduser()
+    if path.is_file():
+        return [_file(path)]
+    if path.is_dir():
+        return _folder(path, source.split)
+    if any(sign in source.path for sign in "*?["):
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        files = [_file(Path(each)) for each in found if Path(each).is_file()]
+        if not files:
+            raise FtlabError(f"{source.path}: no file is so called; globs are relative to {Path.cwd()}")
+        return files
+    if ID.fullmatch(source.path) and not kind_of(path) and not path.parent.is_dir():
+        return [hub_file(source.path, source.split, source.subset)]
+    raise FtlabError(f"{source.path}: no such data file; paths are relative to {Path.cwd()}")
+
+
+def _file(path: Path) -> DataFile:
+    if not kind_of(path):
+        raise FtlabError(f"{path}: its name does not say what it holds; the endings known are {known_endings()}")
+    return DataFile(str(path), (path,))
+
+
+def _folder(folder: Path, split: str) -> list[DataFile]:
+    """Return the data files of a folder; of one that ftlab or datasets wrote, those of the split."""
+    if (prepared := folder / f"{split}.parquet").is_file():
+        return [_file(prepared)]
+    if (folder / "dataset_dict.json").is_file():
+        if not (folder / split).is_dir():
+            there = sorted(each.name for each in folder.iterdir() if each.is_dir())
+            raise FtlabError(f"{folder}: no split is called {split}; those there are {', '.join(there)}")
+        folder = folder / split
+    if (state := folder / "state.json").is_file():
+        try:
+            listed = [item["filename"] for item in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+            return [_file(folder / Path(name).name) for name in listed]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FtlabError(f"{state}: not what datasets writes beside its files; write the folder again") from error
+    files = [
+        _file(path) for path in sorted(folder.iterdir()) if path.is_file() and kind_of(path) and path.name[0] != "."
+    ]
+    if not files:
+        raise FtlabError(f"{folder}: no data file in this folder; the endings known are {known_endings()}")
+    return files

@@ -1,0 +1,81 @@
+"""Survey: what is in a run's data and what is wrong with them, from all stages. It draws nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ftlab.data.chat import Chat, Learn
+from ftlab.data.encoding import encode_rows
+from ftlab.data.module import ChatData
+from ftlab.data.preparation import OnLeak, Prepared
+from ftlab.data.quality.describe import Description, Found, describe
+from ftlab.data.rows import DOCUMENT, Rows
+
+#: What may be found, by the field of a Description, as people call it.
+TRAITS = {
+    "exact": "rows twice",
+    "normalised": "rows twice but for case and punctuation",
+    "near": "rows nearly twice",
+    "conflicts": "questions with different answers",
+    "empty": "empty answers",
+    "short": "very short answers",
+    "cut_off": "answers cut off",
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The data of a run in numbers and places."""
+
+    descriptions: dict[str, Description]
+    """By split."""
+    prepared: Prepared
+    """What was read, cleaned and split, and which questions leak."""
+    held_out: dict[str, int] = field(default_factory=dict)
+    """Rows that must not be learnt besides, by name: the exam's questions."""
+    refused: list[str] = field(default_factory=list)
+    """A line for each row that the chat template refuses."""
+    on_leak: OnLeak = "stop"
+    """What a leak does to a run."""
+
+    def found(self, split: str) -> dict[str, Found]:
+        """Return what was found in a split, by the keys of TRAITS."""
+        return {trait: getattr(self.descriptions[split], trait) for trait in TRAITS}
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line for each thing that is wrong with a split, train's first."""
+        return [f"{split}: {line}" for split, one in self.descriptions.items() for line in one.warnings]
+
+
+def survey(data: ChatData, chat: Chat, on_leak: OnLeak | None = None) -> Survey:
+    """Look at all data of a run.
+
+    Args:
+        data: with the exam's questions in `held_out`; rows that the template refuses stop nothing.
+        chat: the model's chat rendering.
+        on_leak: what is said that a leak does, where it is not what `data.on_leak` lets it do here.
+
+    Raises:
+        FtlabError: a row is at fault, or `data.on_leak` is `stop` and there is a leak.
+    """
+    prepared = data.prepare()
+    refused: list[str] = []
+    descriptions = {split: _describe(rows, data, chat, split, refused) for split, rows in prepared.rows.items()}
+    held_out = {name: len(rows) for name, rows in data.held_out.items()}
+    return Survey(descriptions, prepared, held_out, refused, on_leak or data.on_leak)
+
+
+def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[str]) -> Description:
+    learn = Learn(data.learn, data.learn_reasoning)
+    encoding = encode_rows(rows, chat, learn, data.max_length, data.unfit == "truncate", f"encoding {split}")
+    refused += [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
+    examples = encoding.examples
+    lengths, supervised = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    # Of a chat cut into an example for each turn the last one is the whole chat; a document is its pieces together.
+    documents = rows[0].messages[0]["role"] == DOCUMENT
+    (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.lengths)
+    np.add.at(supervised, examples.row_ids, examples.supervised)
+    return describe(rows, lengths, supervised, data.max_length)

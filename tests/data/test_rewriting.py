@@ -1,0 +1,167 @@
+"""Templates that rewrite, drop or move what was said: each turn is learnt as it is when it is the last."""
+
+import copy
+import random
+
+import pytest
+
+from ftlab.data.chat import Chat
+from ftlab.errors import FtlabError
+from tests.data.test_chat import CHATS, supervised_text, turns
+from tests.data.trl_pairs import PAIRS, dialogues, tokenizer_for
+
+CLOSE = "<|im_end|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+
+
+def chat_with(chat, template):
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.chat_template = template
+    return Chat(tokenizer)
+
+
+def test_a_turn_that_is_rewritten_later_has_an_example_of_its_own(chat):
+    gone = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:"
+        "{% if m.role == 'assistant' and not loop.last %}(gone){% else %}{{ m.content }}{% endif %}" + CLOSE,
+    )
+    [examples] = gone.encode([CHATS["two turns"]])
+    assert [gone.tokenizer.decode(example.ids) for example in examples] == [
+        "user:Hi<|im_end|>assistant:(gone)<|im_end|>user:What is 2 + 3?<|im_end|>assistant:2 + 3 = 5<|im_end|>",
+        "user:Hi<|im_end|>assistant:Hello!<|im_end|>",
+    ]
+    assert [supervised_text(gone, example) for example in examples] == [["2 + 3 = 5<|im_end|>"], ["Hello!<|im_end|>"]]
+
+
+def test_no_more_examples_than_turns_that_are_rewritten(chat):
+    """Of six turns the template rewrites the two that think."""
+    thinking = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:"
+        "{% if m.reasoning_content and loop.last %}({{ m.reasoning_content }}){% endif %}{{ m.content }}" + CLOSE,
+    )
+    messages = turns(*"abcdefghijkl")
+    messages[3]["reasoning_content"] = messages[7]["reasoning_content"] = "R"
+    [examples] = thinking.encode([messages])
+    assert [supervised_text(thinking, example) for example in examples] == [
+        [f"{text}<|im_end|>" for text in "bfjl"],
+        ["(R)h<|im_end|>"],
+        ["(R)d<|im_end|>"],
+    ]
+    assert [len(example.ids) for example in examples] == sorted((len(e.ids) for e in examples), reverse=True)
+
+
+def test_a_history_that_is_rewritten_by_the_answer_is_as_the_prompt_has_it(chat):
+    last = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:"
+        "{% if messages[-1].role == 'assistant' and not loop.last %}~{% endif %}{{ m.content }}" + CLOSE,
+    )
+    messages = CHATS["two turns"]
+    [[example]] = last.encode([messages])
+    assert supervised_text(last, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
+    for end in (1, 3):
+        prompt = last.prompt(messages[:end])
+        assert example.ids[: len(prompt)].tolist() == prompt
+        assert example.mask[len(prompt) - 1 : len(prompt) + 1].tolist() == [False, True]
+
+
+def test_a_turn_without_an_end_token_ends_with_what_opens_the_next(chat):
+    open_ended = chat_with(
+        chat,
+        "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>{{ m.content }}:"
+        "{% else %}{{ m.content }}{% endif %}{% endfor %}",
+    )
+    [[example]] = open_ended.encode([CHATS["two turns"]])
+    assert supervised_text(open_ended, example) == ["Hello!<|im_start|>", "2 + 3 = 5<|im_start|>"]
+    assert open_ended.end_token == "<|im_start|>"
+
+
+def test_a_template_without_any_end_token_gets_the_tokenizers(chat):
+    plain = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    [examples] = plain.encode([CHATS["two turns"]])
+    assert [supervised_text(plain, example) for example in examples] == [
+        [" 2 + 3 = 5<|im_end|>"],
+        [" Hello!<|im_end|>"],
+    ]
+
+
+def test_markers_inside_a_macro_are_found(chat):
+    """transformers tells the wrong places for these."""
+    messages = CHATS["two turns"]
+    macro = chat_with(
+        chat,
+        "{% macro say(m) %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>"
+        "{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endmacro %}"
+        "{% for m in messages %}{{ say(m) }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    [[example]] = macro.encode([messages])
+    assert supervised_text(macro, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
+
+
+def test_markers_may_leave_a_turn_out(chat):
+    last = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:"
+        "{% if loop.index == 2 %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
+        "{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    [[example]] = last.encode([turns("a", "b", "c", "d")])
+    assert supervised_text(last, example) == ["b<|im_end|>"]
+
+
+@pytest.mark.parametrize(("role", "turn"), [("system", 1), ("tool", 3)])
+def test_a_template_must_not_leave_out_what_was_said(chat, role, turn):
+    deaf = chat_with(
+        chat,
+        "{% for m in messages if m.role in ['user', 'assistant'] %}{{ m.role }}:{{ m.content }}" + CLOSE,
+    )
+    messages = turns("a", "b", "c", "d")
+    messages.insert(turn - 1, {"role": role, "content": "Listen!"})
+    with pytest.raises(FtlabError, match=f"leaves out turn {turn}, of the role {role};"):
+        deaf.encode([messages])
+
+
+def test_what_is_left_out_later_was_said(chat):
+    """The result of a tool is there for the answer to it."""
+    forgets = chat_with(
+        chat,
+        "{% for m in messages if m.role != 'tool' or m in messages[-2:] %}{{ m.role }}:{{ m.content }}" + CLOSE,
+    )
+    messages = turns("a", "b", "c", "d", "e", "f")
+    messages[2] = {"role": "tool", "content": "Listen!"}
+    [examples] = forgets.encode([messages])
+    assert [supervised_text(forgets, example) for example in examples] == [
+        ["b<|im_end|>", "f<|im_end|>"],
+        ["d<|im_end|>"],
+    ]
+    assert ["Listen!" in forgets.tokenizer.decode(example.ids) for example in examples] == [False, True]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_one_rendering_finds_what_many_find(chat, pair):
+    """Chats of one shape share a skeleton; it must not change what is found."""
+    tokenizer, _ = tokenizer_for(pair, chat.tokenizer)
+    quick, careful = Chat(tokenizer), Chat(tokenizer)
+    careful._skeleton = lambda messages: []
+    rng = random.Random(pair)
+    chats = [messages for messages, tools in dialogues(pair, ["word"], 14, rng) if not tools]
+    found = 0
+    for messages in chats:
+        try:
+            wanted = careful.encode([messages])
+        except FtlabError:
+            with pytest.raises(FtlabError):
+                quick.encode([messages])
+            continue
+        found += 1
+        for ours, theirs in zip(*quick.encode([messages]), *wanted, strict=True):
+            assert ours.ids.tolist() == theirs.ids.tolist(), messages
+            assert ours.weights.tolist() == theirs.weights.tolist(), messages
+    assert found >= 2
+    assert any(quick._skeletons.values())

@@ -1,0 +1,78 @@
+"""A survey on one screen, at its worst, and in a few lines."""
+
+import pytest
+
+from ftlab.data.preparation import Prepared
+from ftlab.data.quality.cleaning import StepReport
+from ftlab.data.quality.describe import Description, Found, Histogram, Lengths
+from ftlab.data.quality.leaks import Leak, Leaks
+from ftlab.report.survey import TRAITS, Survey
+from ftlab.report.survey_text import bars, screen, short
+
+NONE = Found(0, 0.0, 0, [])
+
+
+def described(found, warnings):
+    return Description(
+        rows=1200,
+        sources={f"source {i}": 12 for i in range(100)},
+        turns={2: 900, 5: 10, 8: 290},
+        tokens=Lengths(60000, 50.0, 48, 90, 700, 512, 24, 0.02, Histogram([10.0, 300.0, 700.0], [1190, 10])),
+        supervised_share=0.4,
+        scripts={"Latin": 0.9996, "Han": 0.0004},
+        classes={f"answer\x1b[31m {i}": 12 for i in range(100)},
+        warnings=warnings,
+        **dict.fromkeys(TRAITS, found),
+    )
+
+
+@pytest.fixture
+def worst():
+    found = Found(24, 0.02, 12, [["train.jsonl:3", "train.jsonl:7"]] * 12)
+    leaks = [
+        Leak("near", "train", i, f"train.jsonl:{i + 1}", "exam", i, f"exam.jsonl:{i + 1}", 0.9, False)
+        for i in range(50)
+    ]
+    steps = [StepReport(f"Step{i}", {}, 1200, 3, 4, [], {}) for i in range(9)]
+    splits = ("train", "validation", "test")
+    prepared = Prepared({}, skipped=[f"x.jsonl:{i}: broken" for i in range(50)], leaks=Leaks(leaks, {"exam": 100}))
+    prepared.cleaning = dict.fromkeys(splits, steps)
+    description = described(found, [f"warning {i}; add rows" for i in range(9)])
+    return Survey(dict.fromkeys(splits, description), prepared, {"exam": 200}, ["y.jsonl:1: refused"] * 50)
+
+
+@pytest.fixture
+def best():
+    return Survey({"train": described(NONE, [])}, Prepared({}))
+
+
+def test_the_screen_has_at_most_forty_lines(worst):
+    lines = screen(worst)
+    assert 35 <= len(lines) <= 39, "one more is the heading"
+    assert all(len(line) <= 120 for line in lines)
+    text = "\n".join(lines)
+    for said in ("24 (2 %)", "and 3 more", "and 47 more", "train.jsonl:1 and exam.jsonl:1 (exam): near", "100 of exam"):
+        assert said in text
+    assert "a run stops here" in text
+    assert "\x1b" not in text
+
+
+def test_the_short_form_has_about_six_lines(worst, best):
+    assert len(short(worst)) <= 9
+    assert short(worst)[0] == (
+        "data       1,200 rows, 2 to 8 turns, tokens 48 (median), 90 (p95), 700 (max), 24 beyond max_length 512, "
+        "40 % learnt"
+    )
+    assert len(short(best)) == 2
+
+
+def test_nothing_wrong_is_said_too(best):
+    text = "\n".join(screen(best))
+    assert "no duplicates, conflicts, empty, very short or cut off answers" in text
+    assert "nothing is held out that could leak" in text
+    assert "warning" not in text
+
+
+def test_bars_show_what_is_rare():
+    assert bars([0, 1, 500, 1000]) == " ▁▅█"
+    assert bars([]) == bars([0])[:0] == ""
