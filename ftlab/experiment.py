@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -23,13 +24,16 @@ from ftlab.data.module import ChatData
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
 from ftlab.plugins import keep
+from ftlab.report.opening import opening
 from ftlab.report.page import write_report
+from ftlab.report.row_text import has_colour
 from ftlab.runs import Run
 from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.packed import parameter_counts
+from ftlab.training.row_packing import require_packable
 from ftlab.training.trainer import TRAINER_DEFAULTS, make_trainer
 from ftlab.training.tuner import FineTuner
 
@@ -77,10 +81,12 @@ class Experiment:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and FOLDER_VARIABLE not in os.environ:
             raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
         # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
-        make_trainer(trainer, loggers=[], callbacks=[])
+        epochs = make_trainer(trainer, loggers=[], callbacks=[]).max_epochs
+        if self.data.packing:
+            require_packable(self.tuner.method)
         if self.exam:
             self.data.held_out["exam"] = self.exam.rows()
-        self.data.load(self.tuner.chat, "fit")
+        self.data.load(self.tuner.chat, "fit", epochs)
         run = self._run(config, resume)
 
         sit = SitExam(self.exam, run.sitting_file, tell) if self.exam else None
@@ -145,6 +151,8 @@ class Experiment:
         if left_out := self.data.left_out():
             (run.folder / "dropped.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
         tell(f"run        {run.folder}")
+        for line in opening(self.data, self.tuner.chat, colour=has_colour(sys.stdout)):
+            tell(line)
         keep([self.tuner.method, self.data.format, self.exam], run.plugins)
         if resume:
             _carry_over(Run(resume.parent.parent), run)

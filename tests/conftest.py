@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-# No test may reach a hub or a W&B account, nor a child process of one; both are read when the libraries are imported.
-os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
-# Nor may one find what another run of the tests has cached.
-os.environ["FTLAB_CACHE"] = tempfile.mkdtemp(prefix="ftlab-cache-")
-atexit.register(shutil.rmtree, os.environ["FTLAB_CACHE"], ignore_errors=True)
+# No test may reach a hub or a W&B account, nor a child process of one, and none may find what other tests have cached;
+# all are read when the libraries are imported.
+os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "FTLAB_CACHE": tempfile.mkdtemp(prefix="ftlab-cache-")}
 
 import pytest
 import torch
+
+atexit.register(shutil.rmtree, os.environ["FTLAB_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,19 +15,17 @@ NAMED_DROPS = 3
 
 
 class Tell(pl.Callback):
-    """Prints data and model before the first step."""
+    """Prints the model, and what is left out of the data, before the first step."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Print what the run trains, and on what."""
+        """Print what the run trains."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         free, total = parameter_counts(pl_module.model)
         tell(f"model      {pl_module.base.base}: {pl_module.method.title} trains {free:,} of {total:,} parameters")
-        for split, count in data.counts().items():
-            learnt = f"{count['supervised']:,} of them learnt from"
-            tell(f"{split:10} {count['chats']:,} chats, {count['tokens']:,} tokens, {learnt}")
-        for fault in data.dropped[:NAMED_DROPS]:
+        left_out = data.left_out()
+        for fault in left_out[:NAMED_DROPS]:
             tell(f"dropped    {fault}")
-        if (more := len(data.dropped) - NAMED_DROPS) > 0:
+        if (more := len(left_out) - NAMED_DROPS) > 0:
             tell(f"dropped    and {more} more, listed in the run's folder")
 
 

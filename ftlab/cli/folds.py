@@ -22,11 +22,11 @@ from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import FtlabError
 from ftlab.runs import Run
 
-#: What is measured in each fold: its name in the table, and how it is written.
-MEASURES = {
-    "exam_before": ("exam before", ".1f"),
-    "exam_after": ("exam after", ".1f"),
-    "validation_loss": ("loss", ".4f"),
+#: What is measured in each fold: its name in the table, how it is written, and what it cannot exceed.
+MEASURES: dict[str, tuple[str, str, tuple[float, float]]] = {
+    "exam_before": ("exam before", ".1f", (0, 100)),
+    "exam_after": ("exam after", ".1f", (0, 100)),
+    "validation_loss": ("loss", ".4f", (0, np.inf)),
 }
 
 #: Options that folds sets itself, or that make no sense for several runs.
@@ -35,14 +35,14 @@ OWN = ("--data.fold", "--ckpt_path")
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over folds with its 95 % interval."""
+    """A mean over folds with its 95 % interval: what another choice of training rows would do to it."""
 
     mean: float
     low: float
     high: float
 
 
-def fold_mean(values: Sequence[float]) -> Mean:
+def fold_mean(values: Sequence[float], bounds: tuple[float, float] = (-np.inf, np.inf)) -> Mean:
     """Return the mean over folds with its 95 % interval.
 
     It is Student's t over the folds' means, not over pooled questions: a question answered by five models is one
@@ -50,12 +50,16 @@ def fold_mean(values: Sequence[float]) -> Mean:
     training rows, their variance alone is too small as well, and no unbiased estimate of it exists (Bengio and
     Grandvalet, 2004, "No unbiased estimator of the variance of k-fold cross-validation"); it is widened by the share of
     validated to trained rows, 1/(k-1) (Nadeau and Bengio, 2003, "Inference for the generalization error").
+
+    Args:
+        values: one of each fold.
+        bounds: what no value can exceed.
     """
     from scipy import stats
 
     k, mean = len(values), float(np.mean(values))
     half = float(stats.t.ppf(0.975, k - 1) * np.std(values, ddof=1) * np.sqrt(1 / k + 1 / (k - 1)))
-    return Mean(mean, mean - half, mean + half)
+    return Mean(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
 def run_folds(args: Sequence[str]) -> int:
@@ -107,7 +111,7 @@ def run_folds(args: Sequence[str]) -> int:
     for key in MEASURES:
         values = [value for fold in folds.values() if (value := fold[key]) is not None]
         if len(values) == options.k:
-            means[key] = fold_mean(values)
+            means[key] = fold_mean(values, MEASURES[key][2])
     for line in table(folds, means, done):
         print(line)
     _write(
@@ -132,17 +136,18 @@ def measures(run: Run) -> dict[str, float | None]:
 
 def table(folds: dict[str, dict[str, float | None]], means: dict[str, Mean], runs: dict[str, str]) -> list[str]:
     """Return the lines of the table: a fold each, then the means with their intervals."""
-    shown = [key for key in MEASURES if key in means]
-    lines = ["fold       " + "".join(f"{MEASURES[key][0]:>12}" for key in shown) + "   run"]
+    shown = {key: MEASURES[key][:2] for key in MEASURES if key in means}
+    lines = ["fold       " + "".join(f"{title:>12}" for title, _ in shown.values()) + "   run"]
     for fold, values in folds.items():
-        cells = "".join(f"{format(values[key], MEASURES[key][1]):>12}" for key in shown)
+        cells = "".join(f"{format(values[key], form):>12}" for key, (_, form) in shown.items())
         lines.append(f"{fold:<11}{cells}   {runs[fold]}")
-    lines.append("mean       " + "".join(f"{format(means[key].mean, MEASURES[key][1]):>12}" for key in shown))
-    for key in shown:
-        title, form = MEASURES[key]
+    lines.append("mean       " + "".join(f"{format(means[key].mean, form):>12}" for key, (_, form) in shown.items()))
+    for key, (title, form) in shown.items():
         mean = means[key]
         between = f"{mean.low:{form}} to {mean.high:{form}}"
-        lines.append(f"{title:<11}mean {mean.mean:{form}}, 95 % interval {between} over {len(folds)} training sets")
+        lines.append(f"{title:<12}{mean.mean:{form}}, 95 % interval {between} over {len(folds)} training sets")
+    if "exam_after" in shown:
+        lines.append("How far the questions alone leave a score open is said by each run's own interval.")
     return lines
 
 

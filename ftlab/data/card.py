@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import ftlab
 from ftlab.data.preparation import Prepared
+from ftlab.data.quality.cleaning import StepReport
 from ftlab.data.rows import Row, Rows
 from ftlab.errors import FtlabError
 
@@ -120,7 +121,7 @@ def _card(prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
         "ftlab": ftlab.__version__,
         "splits": {split: _about(rows) for split, rows in prepared.rows.items()},
         "files": dict(sorted({file for rows in prepared.rows.values() for file in _files(rows)})),
-        "cleaning": {split: [asdict(step) for step in steps] for split, steps in prepared.cleaning.items()},
+        "cleaning": {split: [_step(step) for step in steps] for split, steps in prepared.cleaning.items()},
         "leaks": {
             "count": len(prepared.leaks.found),
             "first": [asdict(leak) for leak in prepared.leaks.found[:_NAMED]],
@@ -129,6 +130,11 @@ def _card(prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
         "left_out": {"count": len(left_out), "first": left_out[:_NAMED]},
         "settings": settings,
     }
+
+
+def _step(step: StepReport) -> dict[str, Any]:
+    """Return what a step did, without the rows one by one."""
+    return {key: getattr(step, key) for key in ("step", "settings", "rows", "changed", "dropped", "reasons")}
 
 
 def _about(rows: Rows) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class PlanLoader:
         skip, self.skip = self.skip, 0
         self.delivered = 0
         steps = self.plan.epoch(self.epoch())
-        left = self.limit if isinstance(self.limit, int) else int(self.limit * sum(map(len, steps)))
+        left = self.limit if isinstance(self.limit, int) else int(self.limit * self.plan.rounds)
         for whole in steps:
             step = whole[:left]
             left -= len(step)

@@ -32,13 +32,12 @@ class ChatData(pl.LightningDataModule):
         validation: Held out for the validation loss; without it, and without `split` or `fold`, there is none.
         test: Held out for `ftlab test` alone; null measures on the validation data.
         format: What each record is, by the name of a format; null finds out by its columns.
-        on_error: What happens to a row at fault: `stop` ends with its file and line; `skip` leaves it out, counts and
-            lists it.
+        on_error: A row at fault: `stop` ends with its file and line; `skip` leaves it out, counts and lists it.
         clean: Steps that change or leave out rows, in order; all are counted in the report.
-        split: How validation and test are taken out of the training data; null takes nothing.
+        split: How validation and test are taken out of the training data; null takes none.
         fold: `2/5` holds out the second of five parts for validation, and learns from the others.
-        on_leak: What happens where a question of the validation, test or exam data is in the training data: `stop`
-            names both places; `drop` leaves the training row out; `warn` says so and goes on.
+        on_leak: A question of the validation, test or exam data in the training data: `stop` names both places; `drop`
+            leaves the training row out; `warn` says so and goes on.
         mixture: How several sources are mixed; null takes every row once.
         replay: A source of what the model knows already, mixed in against forgetting.
         curriculum: The order of an epoch; null is random.
@@ -46,12 +45,10 @@ class ChatData(pl.LightningDataModule):
             `train: false` or `weight` counts besides.
         learn_reasoning: Whether the assistant's reasoning is learnt too.
         max_length: Longest chat in tokens. Longer ones cost memory with the square of their length.
-        unfit: What happens to a chat that is longer than `max_length` or has nothing to learn: `drop` leaves it out,
-            counts and lists it; `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
-        packing: Lay several chats end to end in each row of up to `max_length` tokens, none of which sees another: no
-            padding, the same loss.
-        batch_size: Chats (or packed rows) in one forward pass of one device. More is faster on a GPU and takes more
-            memory.
+        unfit: A chat longer than `max_length` or with nothing to learn: `drop` leaves it out, counts and lists it;
+            `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
+        packing: Lay several chats end to end in rows of `max_length` tokens, none of which sees another: the same loss.
+        batch_size: Chats, or packed rows, in one forward pass. More is faster on a GPU and takes more memory.
         batch_tokens: Largest number of tokens, padding included, in one forward pass; replaces `batch_size`. Batches
             of short chats then hold more of them, so memory is used evenly.
         seed: Seed of the order of batches; None takes the run's `seed_everything`.
@@ -105,21 +102,24 @@ class ChatData(pl.LightningDataModule):
         self.seed = seed
         self.held_out: dict[str, Rows] = {}  # further rows that must not be learnt: the exam's questions
         self.prepared: Prepared | None = None
-        self.dropped: list[str] = []  # one line for each chat left out: its place and why
+        self.dropped: list[str] = []  # a line for each chat that was read and cannot be learnt
         self.examples: dict[str, Examples] = {}
+        self._order: dict[str, Any] = {}  # which examples an epoch draws, and in what order, for the plan
         self._train_loader: PlanLoader | None = None
         self._skip = 0  # batches of the epoch that a resumed run has had
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs; Lightning calls this before the model is loaded."""
-        self.load(self._trainer().lightning_module.chat, stage)
+        trainer = self._trainer()
+        self.load(trainer.lightning_module.chat, stage, trainer.max_epochs)
 
-    def load(self, chat: Chat, stage: str) -> None:
+    def load(self, chat: Chat, stage: str, epochs: int | None = None) -> None:
         """Read and encode the data of a stage, once.
 
         Args:
             chat: the model's chat rendering.
             stage: `fit` needs all, any other only what is held out.
+            epochs: of the run, over which a mixture's weights move.
 
         Raises:
             FtlabError: a file or a row is at fault, there is a leak, or there is nothing to train on.
@@ -127,13 +127,11 @@ class ChatData(pl.LightningDataModule):
         for split, rows in self.prepare(stage).rows.items():
             if split not in self.examples and not (stage == "fit" and split == "test"):
                 self.examples[split] = self.encode(rows, chat, split)
+                if split == "train":
+                    self._order = self._ordered(rows, epochs)
 
     def prepare(self, stage: str = "fit") -> Prepared:
-        """Read, clean and split the rows that a stage needs, once; no tokens yet.
-
-        Raises:
-            FtlabError: as `load`.
-        """
+        """Read, clean and split the rows that a stage needs, once; no tokens yet. Raises what `load` does."""
         if self.prepared is not None:
             return self.prepared
         if stage == "fit" and self.train is None:
@@ -194,7 +192,7 @@ class ChatData(pl.LightningDataModule):
 
     def look(self) -> PlanLoader:
         """Return the batches of the first epoch for a look before training, which moves no place in the data."""
-        return self._loader("train", shuffle=True)
+        return self._loader("train", shuffle=True, pack=False)
 
     def val_dataloader(self) -> PlanLoader | list[Any]:
         """Return the validation batches, longest first; an empty list where there is no validation data."""
@@ -221,32 +219,29 @@ class ChatData(pl.LightningDataModule):
         """Return a line for each row that is not learnt from, and why."""
         return [*(self.prepared.left_out() if self.prepared else []), *self.dropped]
 
-    def _loader(self, split: str, shuffle: bool = False, accumulate: int = 1) -> PlanLoader:
+    def _loader(self, split: str, shuffle: bool = False, accumulate: int = 1, pack: bool = True) -> PlanLoader:
         trainer = self._trainer()
         tuner, examples = trainer.lightning_module, self.examples[split]
         plan = BatchPlan(
             lengths=examples.lengths,
             batch_size=self.batch_size,
             batch_tokens=self.batch_tokens,
-            pack_length=self.max_length if self.packing else None,
+            pack_length=self.max_length if self.packing and pack else None,
             accumulate=accumulate,
             world_size=trainer.world_size,
             seed=(tuner.seed or 0) if self.seed is None else self.seed,
             shuffle=shuffle,
-            **(self._order(trainer.max_epochs) if split == "train" else {}),
+            **(self._order if split == "train" else {}),
         )
         return PlanLoader(examples, plan, tuner.chat.pad_id, trainer.global_rank, epoch=lambda: trainer.current_epoch)
 
-    def _order(self, epochs: int | None) -> dict[str, Any]:
-        """Return what the plan needs of the settings that say which examples an epoch draws, and in what order."""
-        assert self.train is not None
-        assert self.prepared is not None
-        examples, rows = self.examples["train"], self.prepared.rows["train"]
+    def _ordered(self, rows: Rows, epochs: int | None) -> dict[str, Any]:
+        assert self.train is not None and self.prepared is not None  # noqa: PT018 - for the type checker
+        examples = self.examples["train"]
         replayed = examples.row_ids >= len(rows) - self.prepared.replayed
-        sources = named_sources(self.train)
-        selection = select(examples.source_ids, examples.sources, sources, self.mixture, self.replay, replayed, epochs)
+        names = examples.source_ids, examples.sources, named_sources(self.train)
         keys = order_keys(self.curriculum, rows, examples, ~replayed) if self.curriculum else None
-        return {"selection": selection, "keys": keys}
+        return {"selection": select(*names, self.mixture, self.replay, replayed, epochs), "keys": keys}
 
     def _trainer(self) -> Any:
         assert self.trainer is not None, "the loaders need a Trainer"

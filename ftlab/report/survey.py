@@ -10,7 +10,8 @@ from ftlab.data.chat import Chat, Learn
 from ftlab.data.encoding import encode_rows
 from ftlab.data.module import ChatData
 from ftlab.data.preparation import OnLeak, Prepared
-from ftlab.data.quality.describe import Description, Found, describe
+from ftlab.data.quality.describe import describe
+from ftlab.data.quality.description import Description, Found
 from ftlab.data.rows import DOCUMENT, Rows
 
 #: What may be found, by the field of a Description, as people call it.
@@ -46,8 +47,8 @@ class Survey:
 
     @property
     def warnings(self) -> list[str]:
-        """A line for each thing that is wrong with a split, train's first."""
-        return [f"{split}: {line}" for split, one in self.descriptions.items() for line in one.warnings]
+        """A line for each thing that is wrong with what is learnt."""
+        return next(iter(self.descriptions.values())).warnings
 
 
 def survey(data: ChatData, chat: Chat, on_leak: OnLeak | None = None) -> Survey:
@@ -78,4 +79,4 @@ def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[
     documents = rows[0].messages[0]["role"] == DOCUMENT
     (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.lengths)
     np.add.at(supervised, examples.row_ids, examples.supervised)
-    return describe(rows, lengths, supervised, data.max_length)
+    return describe(rows, lengths, supervised, data.max_length, learnt=split == "train")

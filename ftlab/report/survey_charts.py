@@ -28,7 +28,8 @@ def histograms(survey: Survey) -> list[Chart]:
     told, turned = [], []
     for split, one in survey.descriptions.items():
         tokens, histogram = one.tokens, one.tokens.histogram
-        lengths[split] = (histogram.edges, histogram.counts)
+        first = next((i for i, number in enumerate(histogram.counts) if number), 0)
+        lengths[split] = (histogram.edges[first:], histogram.counts[first:])
         told.append(f"{split} up to {count(tokens.max)}, median {count(tokens.p50)}")
         numbers = range(min(one.turns, default=0), max(one.turns, default=0) + 1)
         turns[split] = ([n - 0.5 for n in (*numbers, numbers[-1] + 1)], [one.turns.get(n, 0) for n in numbers])
@@ -58,9 +59,12 @@ def _chart(
             axes.stairs(shares, edges, color=colour, linewidth=1.2)
         axes.set(xlabel=unit, ylabel="% of rows", ylim=(0, None))
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         longest = max(edges[-1] for edges, _ in bins.values())
+        shortest = min(edges[0] for edges, _ in bins.values())
+        if longest - shortest < 4:  # one lone bar would fill the picture
+            axes.set_xlim((shortest + longest) / 2 - 2, (shortest + longest) / 2 + 2)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         if limit is not None and limit <= 2 * longest:
             axes.axvline(limit, color=COLOURS["ink"], linewidth=1, linestyle=(0, (3, 3)))
             above = axes.get_xaxis_transform()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
-from ftlab.data.quality.describe import Description, Found
+from ftlab.data.quality.description import Description, Found
 from ftlab.report.pieces import visible
 from ftlab.report.survey import TRAITS, Survey
 from ftlab.report.units import count, share, span
@@ -80,8 +81,9 @@ def _cells(name: str, cells: Sequence[str]) -> str:
 
 def _spread(one: Description) -> str:
     """Return the histograms of tokens and of turns."""
-    histogram = one.tokens.histogram
-    text = f"{count(histogram.edges[0])} {bars(histogram.counts)} {count(histogram.edges[-1])}"
+    edges, counts = one.tokens.histogram.edges, one.tokens.histogram.counts
+    first = next((i for i, number in enumerate(counts) if number), 0)
+    text = f"{count(edges[first])} {bars(counts[first:])} {count(edges[-1])}"
     if len(one.turns) < 2:
         return text
     turns = range(min(one.turns), max(one.turns) + 1)
@@ -96,10 +98,16 @@ def _found(split: str, found: dict[str, Found]) -> Iterator[str]:
     if not said:
         yield _line("found", f"{split:10} no duplicates, conflicts, empty, very short or cut off answers")
     elif split != "train":
-        yield _line("found", f"{split:10} {', '.join(said.values())}")
+        yield _line("found", f"{split:10} {_cut(', '.join(said.values()))}")
     else:
-        texts = [f"{split:10} {text}, first {' = '.join(found[trait].places[0][:2])}" for trait, text in said.items()]
+        texts = [f"{split:10} {text}, first {_first(found[trait])}" for trait, text in said.items()]
         yield from _several("found", texts, 4)
+
+
+def _first(found: Found) -> str:
+    """Return where the first is, and of a group its second row: `x.jsonl:3 = :7`."""
+    first, *others = found.places[0]
+    return " = ".join([first, *(place.removeprefix(first.rpartition(":")[0]) for place in others[:1])])
 
 
 def _leaks(survey: Survey, most: int = 3) -> list[str]:
@@ -108,7 +116,7 @@ def _leaks(survey: Survey, most: int = 3) -> list[str]:
     if len(splits) < 2:
         return [_line("leaks", "nothing is held out that could leak")]
     alike = ", ".join(f"{count(n)} of {name}" for name, n in leaks.templates.items() if n)
-    templates = f"; {alike} differ from a training row in numbers alone" if alike else ""
+    templates = f"; only a template is shared by {alike}" if alike else ""
     if not leaks.found:
         return [_line("leaks", f"none between {', '.join(splits[:-1])} and {splits[-1]}{templates}")]
     said = [f"{leak.place} and {leak.into_place} ({leak.into}): {leak.kind.replace('_', ' ')}" for leak in leaks.found]
@@ -134,9 +142,13 @@ def _several(name: str, texts: Sequence[str], most: int) -> list[str]:
 
 
 def _listed(counts: dict[str, int]) -> str:
-    some = list(counts.items())[:8]
-    first = ", ".join(f"{visible(' '.join(name.split())[:24])} {count(number)}" for name, number in some)
-    return f"{first}, and {len(counts) - 8} more" if len(counts) > 8 else first
+    first = list(counts.items())[:8]
+    more = f", and {len(counts) - 8} more" if len(counts) > 8 else ""
+    return _cut(", ".join(f"{visible(' '.join(name.split())[:24])} {count(number)}" for name, number in first) + more)
+
+
+def _cut(text: str) -> str:
+    return textwrap.shorten(text, 95, placeholder=" ...")
 
 
 def _line(name: str, text: str) -> str:

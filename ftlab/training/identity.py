@@ -69,12 +69,14 @@ class Identity:
         files = base.weight_files()
         rules = json.loads(tokenizer.backend_tokenizer.to_str())
         rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the last call
+        template = tokenizer.chat_template
+        template = template if isinstance(template, str) else json.dumps(template)  # several by name
         return cls(
             base=base.base,
             revision=extract_commit_hash(str(files[0]), None) if files else base.revision,
             weights=fingerprint_of_files(files) if files else _hash(f"{base.architecture()} from seed {seed}".encode()),
             tokenizer=_hash(json.dumps([rules, tokenizer.special_tokens_map], sort_keys=True).encode()),
-            template=_hash(tokenizer.chat_template.encode()),
+            template=_hash(template.encode()),
             ftlab=ftlab.__version__,
         )
 

@@ -1,5 +1,6 @@
 """`ftlab data`: show, check and prepare on small files, from the command line as a user types it."""
 
+import contextlib
 import json
 import os
 import pty
@@ -119,12 +120,13 @@ def test_show_colours_a_terminal_that_wants_it(folder, monkeypatch, variable, va
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, value)
     master, slave = pty.openpty()
-    with os.fdopen(master, "rb", buffering=0) as terminal:
-        with os.fdopen(slave, "w", encoding="utf-8") as stdout, monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", stdout)
-            assert main(["data", "show", "x.yaml", "--row", "1"]) == 0
-            stdout.flush()
-            shown = terminal.read(65536).decode()
+    with os.fdopen(slave, "w", encoding="utf-8") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        assert main(["data", "show", "x.yaml", "--row", "1"]) == 0
+    shown = ""
+    with contextlib.suppress(OSError), os.fdopen(master, encoding="utf-8") as terminal:  # it ends in an error
+        for line in terminal:
+            shown += line
     coloured = value == "xterm"
     assert ("\x1b[1;32m" in shown) is coloured
     assert ("⟦" in shown) is not coloured
@@ -169,27 +171,21 @@ def test_a_broken_row_is_named(folder, capsys):
         assert run(capsys, action[0], "x.yaml", *action[1:], code=2).startswith("train.jsonl:61: ")
 
 
-def test_check_reports_on_one_screen(folder, capsys):
+def test_check_reports_on_one_screen(folder, capsys, chat):
     for user in ("What is 2 + 2?", "What is 2 + 2?"):
         add_row("train.jsonl", user, "4")
     shown = run(capsys, "check", "x.yaml").splitlines()
     assert len(shown) <= 40
     train = next(line for line in shown if line.startswith("train ")).split()
-    assert train[1] == "62"
-    assert train[5] == str(max_tokens("train.jsonl"))
+    data = ChatData("train.jsonl")
+    data.load(chat, "fit")
+    lengths = data.examples["train"].lengths
+    assert [train[i] for i in (1, 2, 3, 6)] == ["62", "2", f"{lengths.sum():,}", str(lengths.max())]
     assert any(line.startswith("exam ") and line.split()[1] == "20" for line in shown)
     assert any(re.search("[▁▂▃▄▅▆▇█]", line) for line in shown)
-    assert any("rows twice: 1 (1.61 %), first train.jsonl:61 = train.jsonl:62" in line for line in shown)
+    assert any("rows twice: 1 (1.61 %), first train.jsonl:61 = :62" in line for line in shown)
     assert any(line.startswith("leaks      none between train, validation and exam") for line in shown)
-    assert any(line.startswith("warning    train: 62 rows") for line in shown)
-
-
-def max_tokens(file):
-    from ftlab import Base
-
-    data = ChatData(file)
-    data.load(Base("ftlab/tiny").load_chat(), "fit")
-    return data.examples["train"].lengths.max()
+    assert any(line.startswith("warning    62 rows, fewer than 100: ") for line in shown)
 
 
 @pytest.mark.parametrize(("held_out", "name"), [("validation.jsonl", "validation"), ("exam.jsonl", "exam")])
@@ -226,13 +222,16 @@ def test_a_run_is_a_config_too(finished, workplace, monkeypatch, capsys):
 
 
 def test_plugins_of_the_config_are_loaded(folder, capsys):
-    Path("own.py").write_text(
-        "from dataclasses import dataclass\nfrom ftlab import Format\n\n\n@dataclass\nclass Pairs(Format):\n"
+    Path("own_pairs.py").write_text(
+        "from dataclasses import dataclass\nfrom ftlab import Format\n\n\n@dataclass\nclass OwnPairs(Format):\n"
         '    def messages(self, record):\n        q, a = record.pop("pair")\n'
         '        return [{"role": "user", "content": q}, {"role": "assistant", "content": a}]\n'
     )
     Path("pairs.jsonl").write_text('{"pair": ["left", "right"]}\n')
-    settings = yaml.safe_load(CONFIG) | {"plugins": ["own.py"], "data": {"train": "pairs.jsonl", "format": "Pairs"}}
+    settings = yaml.safe_load(CONFIG) | {
+        "plugins": ["own_pairs.py"],
+        "data": {"train": "pairs.jsonl", "format": "OwnPairs"},
+    }
     del settings["exam"]
     Path("own.yaml").write_text(yaml.safe_dump(settings))
     assert "⟦right‹<|im_end|>›⟧" in run(capsys, "show", "own.yaml")

@@ -32,7 +32,7 @@ trainer: {max_epochs: 1}
 def folder(tmp_path, monkeypatch, write_chats):
     monkeypatch.chdir(tmp_path)
     write_chats("train.jsonl", ("a", "b"))
-    write_chats("exam.jsonl", ("a", "b"))
+    write_chats("exam.jsonl", ("c", "d"))
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def fault(capsys, *args):
         ("r: 8", "r: 8\n    r: 9", "x.yaml:7: method.init_args.r: already set in line 6; keep one"),
         ("{lr: 1.0e-3}", "{lr: ", "x.yaml:10: not YAML"),
         ("train.jsonl", "none.jsonl", "none.jsonl: no such data file; paths are relative to "),
-        ("  train: train.jsonl", "  batch_size: 4", "data.train: not set; name a JSONL file of chats to learn from"),
+        ("  train: train.jsonl", "  batch_size: 4", "data.train: not set; name a file of chats to learn from"),
         ("exam.jsonl", "none.jsonl", "none.jsonl: no such data file"),
         ("optimizer: {lr: 1.0e-3}", "optimizer: 3", "x.yaml:9: optimizer: a section, not a value; write its settings"),
         ("model: {base: ftlab/tiny}", "model: ftlab/tiny", "x.yaml:2: model: a section, not a value"),
@@ -124,7 +124,7 @@ def test_a_fault_in_the_options(folder, capsys, args, expected):
 
 def test_commands_and_runs_that_do_not_exist(folder, capsys):
     assert fault(capsys, "fitt") == (
-        "fitt: not a command; did you mean fit? (fit, validate, test, predict, methods, merge, chat)"
+        "fitt: not a command; did you mean fit? (fit, folds, validate, test, predict, data, methods, merge, chat)"
     )
     assert fault(capsys, "methods", "LORA").startswith("LORA: not a method; did you mean LoRA?")
     assert fault(capsys, "test") == "test: of which run? ftlab test runs/<name>/<stamp>"

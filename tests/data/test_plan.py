@@ -118,6 +118,7 @@ PLANS = {
     "ordered, tokens": {"keys": KEYS, "batch_tokens": 600},
     "mixed": {"selection": mixed()},
     "mixed, tokens": {"selection": mixed(), "batch_tokens": 600},
+    "mixed evenly, tokens": {"selection": mixed(counts=((100, 100, 30),)), "batch_tokens": 600},
     "replayed, packed": {"selection": mixed(True), "pack_length": 400},
     "replayed, packed, tokens": {"selection": mixed(True), "pack_length": 400, "batch_tokens": 800},
     "replayed, ordered": {"selection": mixed(True), "keys": KEYS},
@@ -172,7 +173,7 @@ def test_all_epochs_have_as_many_rounds(kind, accumulate, world_size):
 @pytest.mark.parametrize("kind", [kind for kind in PLANS if "tokens" in kind or "packed" in kind])
 def test_no_budget_is_ever_exceeded(kind):
     plan = BatchPlan(LENGTHS, **PLANS[kind])
-    for epoch in range(4):
+    for epoch in range(8):
         for batch in batches_of(plan.epoch(epoch)):
             assert all(sum(LENGTHS[i] for i in row) <= (plan.pack_length or 200) for row in batch)
             if plan.batch_tokens:
@@ -253,3 +254,10 @@ def test_rounds_of_a_plan_by_count_need_no_plan(monkeypatch):
     monkeypatch.setattr(BatchPlan, "epoch", None)
     monkeypatch.setattr(BatchPlan, "_parts", None)
     assert plan.rounds == 63
+
+
+@pytest.mark.parametrize("kind", ["ordered", "replayed, ordered"])
+def test_within_a_step_like_lengths_share_a_batch(kind):
+    for step in BatchPlan(LENGTHS, batch_size=4, accumulate=3, **PLANS[kind]).epoch(1):
+        lengths = [LENGTHS[i] for i in flat([step])]
+        assert lengths == sorted(lengths, reverse=True)

@@ -90,6 +90,35 @@ def test_a_template_without_any_end_token_gets_the_tokenizers(chat):
     ]
 
 
+def test_a_turn_whose_end_token_the_template_forgets_gets_it(chat):
+    forgetful = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:{{ m.content }}{% if m.content %}<|im_end|>{% endif %}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    forgetful.tokenizer.eos_token = "<|endoftext|>"
+    [examples] = Chat(forgetful.tokenizer).encode([turns("a", "", "c", "d")])
+    assert [supervised_text(forgetful, example) for example in examples] == [["d<|im_end|>"], ["<|im_end|>"]]
+
+
+def test_the_end_of_all_text_asks_for_no_examples_of_its_own(chat):
+    tokenizer, _ = tokenizer_for("phi3", chat.tokenizer)
+    phi = Chat(tokenizer)
+    [[example]] = phi.encode([CHATS["two turns"]])
+    assert supervised_text(phi, example) == ["Hello!<|end|>", "2 + 3 = 5<|end|>\n<|endoftext|>"]
+
+
+def test_markers_around_what_the_prompt_has_written(chat):
+    greedy = chat_with(
+        chat,
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}<|im_end|>{% else %}"
+        "{% generation %}assistant:{{ m.content }}<|im_end|>{% endgeneration %}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    [[example]] = greedy.encode([CHATS["two turns"]])
+    assert supervised_text(greedy, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
+
+
 def test_markers_inside_a_macro_are_found(chat):
     """transformers tells the wrong places for these."""
     messages = CHATS["two turns"]
@@ -101,6 +130,25 @@ def test_markers_inside_a_macro_are_found(chat):
     )
     [[example]] = macro.encode([messages])
     assert supervised_text(macro, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
+
+
+def test_markers_that_change_the_text_when_they_show_are_not_believed(chat):
+    trimmed = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:{% set own %}{% generation %}  {{ m.content }}  {% endgeneration %}"
+        "{% endset %}{{ own | trim }}" + CLOSE,
+    )
+    [[example]] = trimmed.encode([CHATS["two turns"]])
+    assert supervised_text(trimmed, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
+
+
+@pytest.mark.parametrize("absent", [{"tool_calls": []}, {"tool_calls": None}, {"train": True}, {"weight": 1.0}])
+def test_keys_without_a_value_and_the_trainings_own_are_not_the_templates(chat, absent):
+    keys = chat_with(chat, "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ m | list | sort | join }}" + CLOSE)
+    messages = turns("a", "b")
+    [[wanted]] = keys.encode([messages])
+    [[example]] = keys.encode([[messages[0], {**messages[1], **absent}]])
+    assert example.ids.tolist() == wanted.ids.tolist()
 
 
 def test_markers_may_leave_a_turn_out(chat):
@@ -165,3 +213,14 @@ def test_one_rendering_finds_what_many_find(chat, pair):
             assert ours.weights.tolist() == theirs.weights.tolist(), messages
     assert found >= 2
     assert any(quick._skeletons.values())
+
+
+def test_what_is_empty_once_stripped_has_no_place_in_a_skeleton(chat):
+    """A template may ask for a thought, strip it, and write other tags than around one that is left."""
+    tokenizer, _ = tokenizer_for("qwen3_5_nothink", chat.tokenizer)
+    thinking = Chat(tokenizer)
+    messages = turns("Hi", "Hello!")
+    for reasoning, learnt in (("Why?", "<think>\nWhy?\n</think>\n\nHello!<|im_end|>"), (" \n", "Hello!<|im_end|>")):
+        messages[1]["reasoning_content"] = reasoning
+        [[example]] = thinking.encode([messages])
+        assert supervised_text(thinking, example) == [learnt]

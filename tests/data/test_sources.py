@@ -360,3 +360,28 @@ def test_columns_of_any_names(tmp_path):
     rows = read_rows(tmp_path / "a.csv", QuestionAnswer("q", "a", system="s", system_text="Add."))
     assert [row.messages[0]["content"] for row in rows] == ["Add.", "Be brief."]
     assert Path(rows[0].file).name == "a.csv"
+
+
+@pytest.mark.slow
+def test_a_million_rows_need_less_than_a_gigabyte_of_memory(tmp_path):
+    """Loaded, and then each of them read once."""
+    line = (
+        '{"messages": [{"role": "user", "content": "%d?"}, {"role": "assistant", "content": "'
+        + "word " * 185
+        + '"}]}\n'
+    )
+    with (tmp_path / "a.jsonl").open("w") as file:
+        file.writelines(line % i for i in range(1_000_000))
+    assert (tmp_path / "a.jsonl").stat().st_size >= 1_000_000_000
+    code = """
+from ftlab.data.sources import read_rows
+rows = read_rows("a.jsonl")
+assert rows.fingerprint and sum(row.line for row in rows) == 500_000_500_000
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"FTLAB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    shutil.rmtree(tmp_path)  # two gigabytes
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) << 10 < 1 << 30

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ftlab.data.rows import read_rows
+from ftlab.data.sources import read_rows
 from tests.conftest import ROOT, ftlab
 
 LESSON = ROOT / "experiments/lesson"

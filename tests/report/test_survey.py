@@ -4,7 +4,7 @@ import pytest
 
 from ftlab.data.preparation import Prepared
 from ftlab.data.quality.cleaning import StepReport
-from ftlab.data.quality.describe import Description, Found, Histogram, Lengths
+from ftlab.data.quality.description import Description, Found, Histogram, Lengths
 from ftlab.data.quality.leaks import Leak, Leaks
 from ftlab.report.survey import TRAITS, Survey
 from ftlab.report.survey_text import bars, screen, short
@@ -51,7 +51,13 @@ def test_the_screen_has_at_most_forty_lines(worst):
     assert 35 <= len(lines) <= 39, "one more is the heading"
     assert all(len(line) <= 120 for line in lines)
     text = "\n".join(lines)
-    for said in ("24 (2 %)", "and 3 more", "and 47 more", "train.jsonl:1 and exam.jsonl:1 (exam): near", "100 of exam"):
+    for said in (
+        "24 (2 %)",
+        "and 3 more",
+        "and 47 more",
+        "train.jsonl:1 and exam.jsonl:1 (exam): near",
+        "shared by 100 of exam",
+    ):
         assert said in text
     assert "a run stops here" in text
     assert "\x1b" not in text

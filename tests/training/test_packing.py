@@ -15,6 +15,7 @@ from ftlab.errors import SettingError
 from ftlab.methods.base import trainable
 from ftlab.training.row_packing import EXACT, ROUNDED, in_one_row, require_packable, try_row_packing
 from tests.conformance.faulty_numbers import LooksAcrossARow
+from tests.methods.test_peft_type import HAS_SKLEARN, RECORDS, table
 
 VOCABULARY = 300
 
@@ -208,3 +209,18 @@ def test_methods_that_cannot_be_packed_say_so_before_anything_is_loaded(method, 
 def test_methods_that_can_be_packed_say_nothing():
     for method in (LoRA(), Full(), Chain([Freeze(last=1), LoRA()]), Peft("VERA")):
         require_packable(method)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peft_type", sorted(set(table.CASES) - {"XLORA"}))
+def test_each_type_of_peft_says_itself_whether_it_can_be_packed(peft_type):
+    if peft_type == "ADAMSS" and not HAS_SKLEARN:
+        pytest.skip("scikit-learn is not installed")
+    method = Peft(peft_type, RECORDS[peft_type]["settings"])
+    model = method.apply(table.base("llama"))
+    try:
+        assert try_row_packing(model, peft_type) <= 1e-5
+        can = True
+    except SettingError:
+        can = False
+    assert can == (method.why_not_packed() is None)

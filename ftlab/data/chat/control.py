@@ -95,7 +95,6 @@ class ControlTokens:
         for token in state["added_tokens"]:
             if token["content"] in names:
                 token["content"] = names[token["content"]]
-                token["normalized"] = False
         model = state["model"]
         vocab = model.get("vocab")
         if isinstance(vocab, dict):

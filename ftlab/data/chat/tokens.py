@@ -71,10 +71,8 @@ def _token_from(encoding: Any, bound: int, length: int, tokens: int) -> int | No
     if bound == 0:
         return 0
     token = encoding.char_to_token(bound)
-    if token is None or encoding.token_to_chars(token)[0] != bound:
-        return None
-    # Some tokenizers leave a leading space out of a token's offsets, which hides that it begins before the bound.
-    return token if token == 0 or encoding.token_to_chars(token - 1)[1] == bound else None
+    # Some tokenizers leave a leading space out of a token's offsets: ask where the token before it ends.
+    return token if token and encoding.token_to_chars(token - 1)[1] == bound else None
 
 
 def _dig(weights: np.ndarray, encoding: Any, holes: Sequence[Span]) -> None:

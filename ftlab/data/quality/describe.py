@@ -23,7 +23,7 @@ _BINS = 24
 _NEAR_AMONG = 100_000
 
 
-def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length: int) -> Description:
+def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length: int, learnt: bool) -> Description:
     """Describe some rows.
 
     Args:
@@ -31,6 +31,7 @@ def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length
         lengths: number of tokens of each row.
         supervised: learnt tokens of each row.
         max_length: the most tokens that fit.
+        learnt: whether it is the split that is trained on.
     """
     prints = duplicates.prints(rows)
     exact, normalised = duplicates.groups(prints.exact), duplicates.groups(prints.normalised)
@@ -70,7 +71,7 @@ def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length
         classes=answers.classes,
         warnings=[],
     )
-    return replace(description, warnings=warnings(description))
+    return replace(description, warnings=warnings(description, learnt))
 
 
 def _without(group: np.ndarray, rows: set[int]) -> np.ndarray:
@@ -104,7 +105,7 @@ def _lengths(lengths: np.ndarray, limit: int) -> Lengths:
 def _scripts(characters: Counter[str]) -> dict[str, float]:
     letters: Counter[str] = Counter()
     for character, count in characters.items():
-        if unicodedata.category(character)[0] == "L":
+        if unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo"):
             letters[script(character)] += count
     return {name: count / letters.total() for name, count in letters.most_common()}
 

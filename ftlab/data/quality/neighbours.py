@@ -10,8 +10,8 @@ import numpy as np
 from ftlab.data.quality.wording import Said
 
 Kind = Literal["exact", "normalised", "number_masked", "near"]
-#: Least similarity (Jaccard's, of shingles) of near duplicates: one word replaced in six leaves 0.57. Questions with
-#: other numbers are mostly other questions, however alike they sound.
+#: Least similarity (Jaccard's, of shingles) of near duplicates: two neighbours of ten words replaced leave 0.58.
+#: Texts with other numbers are mostly other questions, however alike they sound.
 NEAR, NEAR_OTHER_NUMBERS = 0.55, 0.8
 #: A pair does not stand out where so many other fillings of the wording are so many times as alike.
 FILLINGS, AS_ALIKE = 3, 0.6
@@ -89,18 +89,20 @@ class Held:
             splits: those into which it would leak.
         """
         near, similarities = self._near(said.shingles)
+        if not len(near) and said.long:  # even equal ones, numbers masked, would be among those
+            return
         for at, similarity in zip(near, similarities, strict=True):
             if similarity > self._last[at] and said.numbers != self._said[at].numbers:
                 self._learn(int(at), said.numbers, float(similarity))
         alike = dict(zip(near.tolist(), similarities.tolist(), strict=True))
         for split in splits:
-            if not (found := self._closest(said, split, alike)):
+            if not (closest := self._closest(said, split, alike)):
                 continue
-            kind, at, similarity = found
+            kind, at, similarity = closest
             if kind not in ("exact", "normalised"):
                 self.closest[at] = max(similarity, self.closest.get(at, 0.0))
             if self.stands_out(kind, at, similarity, AS_ALIKE_ELSEWHERE):  # it can only lose this later
-                yield found
+                yield closest
 
     def _closest(self, said: Said, split: str, alike: dict[int, float]) -> tuple[Kind, int, float] | None:
         for kind in ("exact", "normalised"):
@@ -131,14 +133,14 @@ class Held:
         return similarity >= NEAR_OTHER_NUMBERS or sorted(one.numbers) == sorted(other.numbers)
 
     def _near(self, shingles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the questions that could matter, and the similarity of each."""
+        """Return the questions that could matter and the similarity of each."""
         least = NEAR * AS_ALIKE
         nothing = np.zeros(0, np.int64), np.zeros(0)
-        if not len(self._shingles):
+        if not len(shingles) or not len(self._shingles):
             return nothing
         at = np.minimum(np.searchsorted(self._shingles, shingles), len(self._shingles) - 1)
         at = at[self._shingles[at] == shingles]
-        if len(at) == 0 or len(at) < least * len(shingles):
+        if len(at) < least * len(shingles):
             return nothing
         at = at[np.argsort(self._counts[at], kind="stable")]
         looked_at = max(1, int(np.searchsorted(np.cumsum(self._counts[at]), _BUDGET, side="right")))

@@ -16,28 +16,29 @@ from ftlab.data.rows import Message, Row
 
 #: Scripts that write no spaces: Thai, Lao, Khmer, Han, kana. Each character counts as a word.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_APOSTROPHE = re.compile("(?<=[^\\W\\d_])['’](?=[^\\W\\d_])")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# Each expression begins with the sign that it is about: a search for a set of characters is fast.
+_APOSTROPHE = re.compile("['’](?<=[^\\W\\d_].)(?=[^\\W\\d_])")
+_THOUSANDS = re.compile(r",(?<=\d,)(?=\d{3}(?!\d))")
 #: A hyphen, star or slash between operands is an operator; elsewhere it is punctuation.
-_OPERATOR = re.compile(r"(?<=\S )[-*/](?= \S)|(?<=[\d)\]])[-*/](?=[\d(\[])|(?<=\b\w)[-*/](?=\w\b)")
+_OPERATOR = re.compile(r"[-*/](?:(?<=\S .)(?= \S)|(?<=[\d)\]].)(?=[\d(\[])|(?<=\b\w.)(?=\w\b))")
 _SIGNS = {"-": "−", "*": "×", "/": "÷"}
 #: Brackets beside an operator change what an expression is worth.
-_OPENING = re.compile(r"(?<=[-+−×÷^=])( ?)\(")
+_OPENING = re.compile(r"\((?:(?<=[-+−×÷^=]\()|(?<=[-+−×÷^=] \())")
 _CLOSING = re.compile(r"\)(?= ?[+−×÷^])")
-_POINT = re.compile(r"(?<=\d)\.(?=\d)")
-_KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING = "\ue000", "\ue001", "\ue002"
+_POINT = re.compile(r"\.(?<=\d\.)(?=\d)")
+_SENTENCE_END = re.compile(r"[.!?:;]\s+|\n+|[。！？]")
+_KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING, _END = "\ue000", "\ue001", "\ue002", "\ue003"
+_KEPT = ("%", _KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING, _END)
 NUMBER = re.compile(rf"\d+(?:{_KEPT_POINT}\d+)*")
-_NEEDLESS_SPACE = re.compile(r"(?<!\d) | (?!\d)")
+_NEEDLESS_SPACE = re.compile(r" (?:(?<!\d.)|(?!\d))")
 
 
 class _Spaces(dict[int, int]):
     """For `str.translate`: punctuation but the per cent sign becomes a space."""
 
     def __missing__(self, code: int) -> int:
-        punctuation = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in (
-            "%", _KEPT_POINT, _KEPT_OPENING, _KEPT_CLOSING,
-        )  # fmt: skip
-        self[code] = ord(" ") if punctuation else code
+        space = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in _KEPT
+        self[code] = ord(" ") if space else code
         return self[code]
 
 
@@ -53,8 +54,14 @@ def words(text: str) -> list[str]:
         text = _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
     text = _APOSTROPHE.sub("", text.casefold())
     text = _OPERATOR.sub(lambda sign: _SIGNS[sign[0]], _THOUSANDS.sub("", text))
-    text = _CLOSING.sub(_KEPT_CLOSING, _OPENING.sub(rf"\1{_KEPT_OPENING}", text))
+    text = _CLOSING.sub(_KEPT_CLOSING, _OPENING.sub(_KEPT_OPENING, text))
     return _POINT.sub(_KEPT_POINT, text).translate(_SPACES).split()
+
+
+def sentences(text: str) -> list[list[str]]:
+    """Return the words of each sentence of a text; a line is one at least."""
+    ended = _SENTENCE_END.sub(f"\n{_END}\n", text)
+    return [sentence.split() for sentence in " ".join(words(ended)).split(_END)]
 
 
 def squeezed(words: Iterable[str]) -> str:
@@ -74,9 +81,11 @@ def numbers(words: Iterable[str]) -> tuple[str, ...]:
 
 def content(message: Message) -> str:
     """Return all that a message says: its text, and the calls that it makes."""
-    calls = message.get("tool_calls")
     said = str(message.get("content") or "")
-    return f"{said}\n{json.dumps(calls, sort_keys=True, ensure_ascii=False)}" if calls else said
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        said += f"\n{function['name']} {json.dumps(function['arguments'], sort_keys=True, ensure_ascii=False)}"
+    return said
 
 
 def question(row: Row) -> str:
@@ -105,7 +114,7 @@ def shingles(words: list[str]) -> np.ndarray:
         return np.zeros(0, np.uint64)
     plain = " ".join(words)
     single = _hashes(plain)
-    pairs = _hashes(masked(plain)) if any(c.isdigit() for c in plain) else single
+    pairs = single if (hidden := masked(plain)) == plain else _hashes(hidden)
     return np.unique(np.concatenate([single << np.uint64(32), (pairs[:-1] << np.uint64(32)) | pairs[1:]]))
 
 

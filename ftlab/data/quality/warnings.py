@@ -8,16 +8,18 @@ from ftlab.data.quality.description import Description, Found
 
 #: Fewer rows than these are warned of.
 FEW, SOME = 100, 1000
-_BEYOND, _REPEATED, _CONFLICTING, _CUT_OFF = 0.05, 0.01, 0.0, 0.01
+_BEYOND, _CUT_OFF = 0.05, 0.01
+#: Shares of duplicates from which on they are warned of; near ones are to be expected where texts are short.
+_REPEATED = {"exact": 0.0, "normalised": 0.0, "near": 0.05}
 #: Below this share of learnt tokens most of the work is reading prompts.
 _SUPERVISED = 0.02
 #: A class that is so many times as frequent as another one.
 _IMBALANCE = 10
 
 
-def warnings(found: Description) -> list[str]:
-    """Return what is wrong, the gravest first."""
-    return [*_amount(found), *_lengths(found), *_repetition(found), *_answers(found)]
+def warnings(found: Description, learnt: bool) -> list[str]:
+    """Return what is wrong, the gravest first; that rows are few is said of those that are learnt."""
+    return [*(_amount(found) if learnt else ()), *_lengths(found), *_repetition(found), *_answers(found)]
 
 
 def _amount(found: Description) -> Iterator[str]:
@@ -49,14 +51,14 @@ def _lengths(found: Description) -> Iterator[str]:
 
 
 def _repetition(found: Description) -> Iterator[str]:
-    for kind, how in (("exact", "exact"), ("normalised", "normalised"), ("near", "near")):
+    for kind, share in _REPEATED.items():
         repeated: Found = getattr(found, kind)
-        if repeated.count and (kind == "exact" or repeated.share > _REPEATED):
+        if repeated.share > share:
             yield (
-                f"{repeated.count:,} {how} duplicate{'s' * (repeated.count != 1)}, as {_pair(repeated)}: they weigh "
+                f"{repeated.count:,} {kind} duplicate{'s' * (repeated.count != 1)}, as {_pair(repeated)}: they weigh "
                 f"more than other rows; add to data.clean {{class_path: Duplicates, init_args: {{kind: {kind}}}}}"
             )
-    if found.conflicts.share > _CONFLICTING:
+    if found.conflicts.count:
         yield (
             f"{found.conflicts.groups:,} question{'s' * (found.conflicts.groups != 1)} with different answers, as "
             f"{_pair(found.conflicts)}: correct them, or add Conflicts to data.clean"

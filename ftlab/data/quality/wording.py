@@ -2,41 +2,72 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ftlab.data.quality.text import digest, masked, numbers, shingles, squeezed, words
+from ftlab.data.quality.text import digest, masked, numbers, sentences, shingles, squeezed
 from ftlab.data.rows import Rows
 
-_SENTENCE_END = re.compile(r"(?<=[.!?:;。！？])\s+|\n+|(?<=[。！？])")
 #: A sentence of more than this share of the questions, and of more than so many, says nothing of any of them.
 BOILERPLATE_SHARE, BOILERPLATE_COUNT = 0.01, 10
+#: Texts of fewer words, numbers aside, are alike by chance: `What is 3 + 4?`.
+SHORTEST = 8
 #: Rows by which boilerplate is told.
 _SAMPLE = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Said:
-    """A text in the forms in which it is compared."""
+    """A text in the forms in which it is compared, each made when it is asked for."""
 
-    exact: int
-    """Hash of the text as it is."""
-    normalised: int
-    """Hash without case, punctuation and white space."""
-    number_masked: int
-    """The same with all numbers alike."""
-    reordered: int
-    """The same without the order of the words; the numbers keep theirs."""
-    numbers: tuple[str, ...]
-    """Its numbers in order."""
-    long: bool
-    """Whether it has words enough to be told by its wording."""
-    shingles: np.ndarray
-    """Of what is no boilerplate."""
+    text: str
+    words: list[str]
+    """All its words."""
+    own: list[str]
+    """Those that are no boilerplate."""
+
+    @cached_property
+    def exact(self) -> int:
+        """Hash of the text as it is."""
+        return digest(self.text)
+
+    @cached_property
+    def normalised(self) -> int:
+        """Hash without case, punctuation and white space."""
+        return digest(self._squeezed) if self._squeezed else self.exact
+
+    @cached_property
+    def number_masked(self) -> int:
+        """The same with all numbers alike."""
+        return digest(masked(self._squeezed)) if self._squeezed else self.exact
+
+    @cached_property
+    def reordered(self) -> int:
+        """The same without the order of the words; the numbers keep theirs."""
+        return digest(" ".join([*sorted(self.words), "", *self.numbers]))
+
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """Its numbers in order."""
+        return numbers(self.words)
+
+    @cached_property
+    def long(self) -> bool:
+        """Whether it has words enough to be told by its wording."""
+        return sum(map(str.isalpha, self.own)) >= SHORTEST
+
+    @cached_property
+    def shingles(self) -> np.ndarray:
+        """Hashes of what is no boilerplate, sorted."""
+        return shingles(self.own)
+
+    @cached_property
+    def _squeezed(self) -> str:
+        return squeezed(self.words)
 
 
 class Wording:
@@ -46,37 +77,23 @@ class Wording:
         texts: a sample of the texts that will be compared.
     """
 
-    #: Texts of fewer words, numbers aside, are alike by chance: `What is 3 + 4?`.
-    SHORTEST = 6
-
     def __init__(self, texts: Iterable[str]) -> None:
         seen: set[str] = set()
         counts: Counter[str] = Counter()
         for text in texts:
-            sentences = {" ".join(words(sentence)) for sentence in _SENTENCE_END.split(text)}
-            if (key := squeezed(sorted(sentences))) not in seen:  # a copy does not make boilerplate
+            said = {" ".join(sentence) for sentence in sentences(text)}
+            if (key := squeezed(sorted(said))) not in seen:  # a copy does not make boilerplate
                 seen.add(key)
-                counts.update(sentences)
+                counts.update(said)
         most = max(BOILERPLATE_COUNT, BOILERPLATE_SHARE * len(seen))
         self._boilerplate = {sentence for sentence, count in counts.items() if count > most}
 
     def __call__(self, text: str) -> Said:
         """Return a text's forms."""
-        sentences = [words(sentence) for sentence in _SENTENCE_END.split(text)]
-        everything = [word for sentence in sentences for word in sentence]
-        own = [word for sentence in sentences if " ".join(sentence) not in self._boilerplate for word in sentence]
-        own = own or everything
-        plain = squeezed(everything)
-        exact, filling = digest(text), numbers(everything)
-        return Said(
-            exact=exact,
-            normalised=digest(plain) if plain else exact,
-            number_masked=digest(masked(plain)) if plain else exact,
-            reordered=digest(" ".join([*sorted(everything), "", *filling])),
-            numbers=filling,
-            long=sum(not any(c.isdigit() for c in word) for word in own) >= self.SHORTEST,
-            shingles=shingles(own),
-        )
+        parts = sentences(text)
+        everything = [word for part in parts for word in part]
+        own = [word for part in parts if " ".join(part) not in self._boilerplate for word in part]
+        return Said(text, everything, own or everything)
 
 
 def sample(rows: Rows) -> Rows:
