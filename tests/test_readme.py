@@ -1,13 +1,17 @@
 """Every command and every example of the README runs."""
 
+import inspect
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
 import yaml
 
 from ftlab.cli.main import main
+from ftlab.data.formats import Format
+from ftlab.plugins import registered
 from tests.conftest import ROOT, SHORT
 
 README = (ROOT / "README.md").read_text()
@@ -18,8 +22,8 @@ COMMANDS = [
 
 
 def test_the_readme_has_the_commands_that_are_run_here():
-    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash"]
-    assert len(COMMANDS) == 12
+    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash", "bash"]
+    assert len(COMMANDS) == 17
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
@@ -27,13 +31,18 @@ def test_make_targets_exist(command):
     subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("ftlab")])
+FTLAB = [pytest.param(c, marks=[pytest.mark.slow] * ("folds" in c)) for c in COMMANDS if c.startswith("ftlab")]
+
+
+@pytest.mark.parametrize("command", FTLAB)
 def test_commands_run(command, finished, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     monkeypatch.setattr("builtins.input", lambda prompt: "/quit")
     args = [str(finished[0].folder) if arg == "RUN" else arg for arg in shlex.split(command)[1:]]
     args = [f"{arg}-of-the-readme" if arg == "merged" else arg for arg in args]
-    if args[0] == "fit":
+    if args[:2] == ["data", "prepare"]:
+        shutil.rmtree("prepared", ignore_errors=True)
+    if args[0] in ("fit", "folds"):
         args += [*SHORT, "--trainer.max_epochs=3", "--exam=null", "--wandb.mode=off"]
     if args[:2] == ["methods", "check"]:
         args += ["--only", "[1,2,3]"]  # tests/conformance runs them all
@@ -46,8 +55,9 @@ def test_the_yaml_fits_own_data(workplace, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text(text)
     for name in ("train", "validation", "exam"):
-        rows = (ROOT / f"experiments/lesson/{'train_100' if name == 'train' else name}.jsonl").read_text()
-        (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in rows.splitlines()[:20]))
+        file, count = ("train_1k", 300) if name == "train" else (name, 20)
+        rows = (ROOT / f"experiments/lesson/{file}.jsonl").read_text()
+        (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in rows.splitlines()[:count]))
     small = ["--model.base=ftlab/tiny", "--exam.max_new_tokens=8", "--trainer.max_epochs=1", "--wandb.mode=off"]
     assert main(["fit", "--config", "x.yaml", *small]) == 0
 
@@ -61,6 +71,12 @@ def test_the_python_example_runs(workplace, monkeypatch, capsys):
     score, report = capsys.readouterr().out.strip().splitlines()[-1].split()
     assert 0 <= float(score) <= 100
     assert (workplace / report).is_file()
+
+
+def test_the_table_of_formats_is_their_docstrings():
+    for name, cls in registered(Format).items():
+        told = f"| `{name}` | {' '.join(inspect.getdoc(cls).split(chr(10) * 2)[0].split())} |"
+        assert (told in README) == (cls.__module__.startswith("ftlab.") and name != "PreparedRows")
 
 
 def test_the_table_of_pefts_types_is_the_measured_one():
