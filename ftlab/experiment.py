@@ -153,7 +153,18 @@ class Experiment:
         tell(f"run        {run.folder}")
         for line in opening(self.data, self.tuner.chat, colour=has_colour(sys.stdout)):
             tell(line)
-        keep([self.tuner.method, self.data.format, self.exam], run.plugins)
+        data = self.data
+        parts = [
+            self.tuner.method,
+            self.exam,
+            data.format,
+            data.clean,
+            data.train,
+            data.validation,
+            data.test,
+            data.replay,
+        ]
+        keep(parts, run.plugins)
         if resume:
             _carry_over(Run(resume.parent.parent), run)
             tell(f"resumed    {resume}")

@@ -7,9 +7,14 @@ import re
 from typing import Any
 
 from ftlab.cli.sources import Sources
+from ftlab.data.curriculum import Curriculum
 from ftlab.data.formats import Format
+from ftlab.data.mixture import Mixture, Replay
 from ftlab.data.quality.cleaning import Step
+from ftlab.data.sources import Source
+from ftlab.data.splits import Split
 from ftlab.errors import FtlabError, choices_help
+from ftlab.exam.exam import Exam
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
 from ftlab.plugins import failure_of, registered
@@ -18,6 +23,9 @@ QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
 KINDS: dict[str, type] = {"method": Method, "grader": Grader, "format": Format, "clean": Step}
+
+#: Classes of sections that may be left out, and of entries of lists.
+PARTS = (Source, Split, Mixture, Replay, Curriculum, Exam)
 
 #: What the parser says where one object or a list of them may stand: its complaints about either.
 ONE_OR_SEVERAL = re.compile(
@@ -56,8 +64,8 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
         what = f"no {kind.__name__.lower()} is called {unknown[1]}; {choices_help(unknown[1], registered(kind))}"
         return FtlabError(f"{sources.place(key, unknown[1])}: {what}")
     if missing := re.search(r"arguments? (?:are|is) required: (\S+)", message):
-        name = missing[1].split(".", 1)[-1]
-        return FtlabError(f"{name}: not set; write it into the config or give --{name}")
+        name = f"{key}.{missing[1]}" if key else missing[1].split(".", 1)[-1]
+        return FtlabError(f"{sources.place(name)}: not set; write it into the config or give --{name}")
     if nested and not key.endswith(nested[1]):
         key = f"{key}.{nested[1]}"
     wanted = re.findall(r"Expected an? (.+?)(?:\.? Got value: .*)?$", message, flags=re.MULTILINE)
@@ -82,7 +90,7 @@ def _meant(union: re.Match[str]) -> str:
 
 def _unknown_setting(key: str, cls_name: str, name: str, sources: Sources) -> FtlabError:
     """Answer for a setting that a class of the registry, or a section's class, does not have."""
-    classes: dict[str, Any] = {}
+    classes: dict[str, Any] = {cls.__name__: cls for cls in PARTS}
     for kind in KINDS.values():
         classes |= registered(kind)
     names = (

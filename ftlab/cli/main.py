@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -59,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ftlab: interrupted; ftlab fit ... --ckpt_path last goes on from the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `ftlab data check ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except FtlabError as error:
         if debug:
             raise

@@ -38,7 +38,7 @@ def add_settings(parser: ArgumentParser) -> None:
         type=str,
         nargs="+",
         default=[],
-        help="Files or modules with methods, graders or data formats of your own.",
+        help="Files or modules with methods, graders, formats or steps of your own.",
     )
     parser.add_class_arguments(Base, "model")
     parser.add_argument(

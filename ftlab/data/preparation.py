@@ -18,7 +18,7 @@ from ftlab.data.sources import Source, read_rows
 from ftlab.data.splits import Split, split_rows
 from ftlab.errors import FtlabError
 
-Sources = str | list[str | Source]
+Sources = str | Source | list[str | Source]
 OnError = Literal["stop", "skip"]
 OnLeak = Literal["stop", "drop", "warn"]
 

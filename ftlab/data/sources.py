@@ -6,7 +6,7 @@ import glob
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -126,7 +126,7 @@ def _files(source: Source) -> list[DataFile]:
         return [_file(path)]
     if path.is_dir():
         return _folder(path, source.split)
-    if any(sign in source.path for sign in "*?["):
+    if any(sign in source.path for sign in "*?[") and not source.path.startswith(("[", "{")):
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
         files = [_file(Path(each)) for each in found if Path(each).is_file()]
         if not files:
@@ -134,6 +134,11 @@ def _files(source: Source) -> list[DataFile]:
         return files
     if ID.fullmatch(source.path) and not kind_of(path) and not path.parent.is_dir():
         return [hub_file(source.path, source.split, source.subset)]
+    if source.path.startswith(("[", "{")):
+        settings = ", ".join(field.name for field in fields(Source))
+        raise FtlabError(
+            f"{source.path}: neither a path nor a list; an entry is a path, or {{path: ...}} with ({settings})"
+        )
     raise FtlabError(f"{source.path}: no such data file; paths are relative to {Path.cwd()}")
 
 

@@ -204,9 +204,9 @@ def _read(rows: Rows, split: Split) -> tuple[np.ndarray, np.ndarray]:
             classes.add(value)
     if len(classes.known) > max(2, len(rows) / 2):
         raise SettingError(
-            "data.split.stratify", f"{split.stratify!r} has {len(classes.known)} values in {len(rows)} rows; take a "
-            "column with few"
-        )  # fmt: skip
+            "data.split.stratify",
+            f"{split.stratify!r} has {len(classes.known)} values in {len(rows)} rows; take a column with few",
+        )
     units = np.array(questions.numbers, dtype=np.int64)
     if split.group:
         from scipy.sparse import coo_array

@@ -1,7 +1,7 @@
 """Plugins: classes of the open kinds from files, modules and installed packages.
 
-The kinds are ftlab.Method, ftlab.Grader and ftlab.Format. Built-ins use nothing that a plugin cannot use: subclassing
-is registering.
+The kinds are ftlab.Method, ftlab.Grader, ftlab.Format and ftlab.Step. Built-ins use nothing that a plugin cannot
+use: subclassing is registering.
 """
 
 from ftlab.plugins.keeping import keep

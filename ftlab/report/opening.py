@@ -9,6 +9,9 @@ from ftlab.report.shown import first_row
 from ftlab.report.survey import survey
 from ftlab.report.survey_text import short
 
+#: Rows of a split that are described before a run; `ftlab data check` describes all.
+MOST = 20_000
+
 
 def opening(data: ChatData, chat: Chat, colour: bool) -> list[str]:
     """Return the short form of `ftlab data check`, and the first row as the model sees it.
@@ -21,4 +24,8 @@ def opening(data: ChatData, chat: Chat, colour: bool) -> list[str]:
     row = first_row(data, chat)
     told = "learnt in colour" if colour else "learnt in ⟦ ⟧"
     heading = f"{row.title:10} {row.place}, {row.counts} ({told})"
-    return [*short(survey(data, chat)), heading, short_row_text(row, colour)]
+    return [
+        *short(survey(data, chat, most=MOST), len(data.prepare().rows["train"])),
+        heading,
+        short_row_text(row, colour),
+    ]

@@ -51,25 +51,26 @@ class Survey:
         return next(iter(self.descriptions.values())).warnings
 
 
-def survey(data: ChatData, chat: Chat, on_leak: OnLeak | None = None) -> Survey:
+def survey(data: ChatData, chat: Chat, on_leak: OnLeak | None = None, most: int | None = None) -> Survey:
     """Look at all data of a run.
 
     Args:
         data: with the exam's questions in `held_out`; rows that the template refuses stop nothing.
         chat: the model's chat rendering.
         on_leak: what is said that a leak does, where it is not what `data.on_leak` lets it do here.
+        most: rows of a split that are described, an even sample; None is all. Leaks are looked for in all.
 
     Raises:
         FtlabError: a row is at fault, or `data.on_leak` is `stop` and there is a leak.
     """
     prepared = data.prepare()
     refused: list[str] = []
-    descriptions = {split: _describe(rows, data, chat, split, refused) for split, rows in prepared.rows.items()}
+    descriptions = {split: _describe(rows, data, chat, split, refused, most) for split, rows in prepared.rows.items()}
     held_out = {name: len(rows) for name, rows in data.held_out.items()}
     return Survey(descriptions, prepared, held_out, refused, on_leak or data.on_leak)
 
 
-def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[str]) -> Description:
+def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[str], most: int | None) -> Description:
     learn = Learn(data.learn, data.learn_reasoning)
     encoding = encode_rows(rows, chat, learn, data.max_length, data.unfit == "truncate", f"encoding {split}")
     refused += [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
@@ -79,4 +80,7 @@ def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[
     documents = rows[0].messages[0]["role"] == DOCUMENT
     (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.lengths)
     np.add.at(supervised, examples.row_ids, examples.supervised)
+    if most is not None and len(rows) > most:
+        sample = np.linspace(0, len(rows) - 1, most).astype(np.int64)
+        rows, lengths, supervised = rows.take(sample), lengths[sample], supervised[sample]
     return describe(rows, lengths, supervised, data.max_length, learnt=split == "train")

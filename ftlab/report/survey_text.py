@@ -35,15 +35,21 @@ def screen(survey: Survey) -> list[str]:
     return [*lines, *_several("warning", survey.warnings, 4)]
 
 
-def short(survey: Survey) -> list[str]:
-    """Return the same in about six lines, for the start of a run."""
+def short(survey: Survey, rows: int) -> list[str]:
+    """Return the same in about six lines, for the start of a run.
+
+    Args:
+        survey: of all training rows, or of a sample.
+        rows: how many there are.
+    """
     train = next(iter(survey.descriptions.values()))
     tokens = train.tokens
     beyond = f", {count(tokens.beyond)} beyond max_length {count(tokens.limit)}" if tokens.beyond else ""
+    sample = f"in a sample of {count(train.rows)}: " if train.rows < rows else ""
     lines = [
         _line(
             "data",
-            f"{count(train.rows)} rows, {span(train.turns)} turns, tokens {count(tokens.p50)} (median), "
+            f"{count(rows)} rows, {sample}{span(train.turns)} turns, tokens {count(tokens.p50)} (median), "
             f"{count(tokens.p95)} (p95), {count(tokens.max)} (max){beyond}, {share(train.supervised_share)} learnt",
         )
     ]

@@ -64,12 +64,12 @@ def test_the_screen_has_at_most_forty_lines(worst):
 
 
 def test_the_short_form_has_about_six_lines(worst, best):
-    assert len(short(worst)) <= 9
-    assert short(worst)[0] == (
+    assert len(short(worst, worst.descriptions["train"].rows)) <= 9
+    assert short(worst, worst.descriptions["train"].rows)[0] == (
         "data       1,200 rows, 2 to 8 turns, tokens 48 (median), 90 (p95), 700 (max), 24 beyond max_length 512, "
         "40 % learnt"
     )
-    assert len(short(best)) == 2
+    assert len(short(best, best.descriptions["train"].rows)) == 2
 
 
 def test_nothing_wrong_is_said_too(best):

@@ -44,8 +44,11 @@ def prints(rows: Rows) -> Prints:
         ended = answer(row)
         found[i] = (
             digest(json.dumps([row.messages, row.tools, row.rejected], sort_keys=True, ensure_ascii=False)),
-            said.normalised, said.number_masked, digest(asked), 0 if ended is None else digest(_plain(ended)),
-        )  # fmt: skip
+            said.normalised,
+            said.number_masked,
+            digest(asked),
+            0 if ended is None else digest(_plain(ended)),
+        )
     return Prints(*found.T)
 
 

@@ -88,12 +88,14 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
                 held.add(name, i, wording(question(row)))
                 bar.update()
         held.freeze()
-        pairs = [_Pair(name, i, *found) for name, i, said in _stream(known, wording, bar) for found in held.meet(
-            said, [into for into in _INTO.get(name, ()) if into in known])]  # fmt: skip
+        pairs = []
+        for name, i, said in _stream(known, wording, bar):
+            into = [split for split in _INTO.get(name, ()) if split in known]
+            pairs += [_Pair(name, i, *found) for found in held.meet(said, into)]
     bars = held.as_alike()
-    leaking = [pair for pair in pairs if held.stands_out(
-        pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)]
-    )]  # fmt: skip
+    leaking = [
+        pair for pair in pairs if held.stands_out(pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)])
+    ]
     templates = dict.fromkeys(held.splits, 0)
     for at in held.closest.keys() - {pair.held for pair in leaking}:
         templates[held.split_of(at)] += 1

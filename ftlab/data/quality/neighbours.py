@@ -150,9 +150,9 @@ class Held:
         if unseen:  # the rest is too common to point anywhere: count it for the best ones only
             best = np.argsort(-shared, kind="stable")[:32]
             owners = owners[best]
-            shared = np.array([
-                np.intersect1d(shingles, self._said[i].shingles, assume_unique=True).size for i in owners
-            ])  # fmt: skip
+            shared = np.array(
+                [np.intersect1d(shingles, self._said[i].shingles, assume_unique=True).size for i in owners]
+            )
         similarity = shared / (len(shingles) + self._sizes[owners] - shared)
         enough = similarity >= least
         return owners[enough], similarity[enough]

@@ -128,9 +128,10 @@ class Pattern(Step):
             self._compiled.sub(self.by, "")  # the replacement is read even where nothing matches
         except (re.error, IndexError) as error:
             raise SettingError(
-                "data.clean", f"Pattern {self.pattern!r} with {self.by!r} is no regular expression ({error}); escape "
+                "data.clean",
+                f"Pattern {self.pattern!r} with {self.by!r} is no regular expression ({error}); escape "
                 "signs that stand for themselves with a backslash",
-            ) from error  # fmt: skip
+            ) from error
 
     def row(self, row: Row) -> Row | str:
         """Return the row, changed perhaps, or whether it matches."""
