@@ -101,6 +101,7 @@ def test_an_installed_package_is_loaded_by_its_entry_point(site, tmp_path):
     assert "OutputScale" not in listed(tmp_path)[0]
 
 
+@pytest.mark.slow
 def test_the_packages_own_tests_pass(site):
     """Without the conformance kit, which takes a minute and has tests of its own: `make test-all` runs it."""
     command = [
@@ -220,6 +221,7 @@ def test_a_plugin_that_fails_is_a_warning_if_unused_and_an_error_if_used(tmp_pat
     assert capsys.readouterr().err.startswith(f"ftlab: error: {reason}")
 
 
+@pytest.mark.slow
 def test_an_entry_point_that_fails_is_a_warning_if_unused_and_an_error_if_used(tmp_path, monkeypatch, capsys):
     """The metadata is what pip would write."""
     site, folder = tmp_path / "site", tmp_path / "work"
@@ -443,11 +445,11 @@ def test_a_record_of_another_format_is_named_by_file_and_line(tmp_path):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("Message", "no format is called Message; did you mean Messages? (Messages"),
-        ("Zebra", "no format is called Zebra; choose one of (Messages"),
-        ("{class_path: plugins.none.Pairs}", "no format is called plugins.none.Pairs; choose one of (Messages"),
-        ("LoRA", "no format is called LoRA; choose one of (Messages"),
-        ("3", "3 is not a format; choose one of (Messages"),
+        ("Message", "no format is called Message; did you mean Messages? (Alpaca"),
+        ("Zebra", "no format is called Zebra; choose one of (Alpaca"),
+        ("{class_path: plugins.none.Pairs}", "no format is called plugins.none.Pairs; choose one of (Alpaca"),
+        ("LoRA", "no format is called LoRA; choose one of (Alpaca"),
+        ("3", "3 is not a format; choose one of (Alpaca"),
         ("{class_path: Messages, init_args: {keys: x}}", "not a setting of Messages; did you mean key? (key)"),
         ("{class_path: Messages, init_args: {key: 3}}", "'3' is not a text"),
     ],
@@ -496,6 +498,7 @@ def test_its_contract_is_one(tmp_path):
     compile(kit, "README.md", "exec")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "body", "said"),
     [

@@ -14,9 +14,23 @@ from ftlab import Run
 from ftlab.cli.main import main
 from tests.conftest import QUICKSTART, ROOT, ftlab, losses
 
+#: A mixture whose weights move, a replayed source and packed rows: all that the plan carries.
+MIXED = """\
+--data.train=[{path: experiments/lesson/train_1k.jsonl, weight: 2, weight_end: 1}, \
+{path: experiments/lesson/train_100.jsonl, weight: 1}]
+--data.replay={source: old.jsonl, share: 0.2}
+--data.packing=true
+--data.max_length=128
+""".splitlines()
 
-@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch, tmp_path, accumulate):
+
+@pytest.mark.parametrize(
+    ("accumulate", "data"),
+    [pytest.param(1, [], marks=pytest.mark.slow), (2, []), pytest.param(1, MIXED, marks=pytest.mark.slow)],
+)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    workplace, monkeypatch, tmp_path, write_chats, accumulate, data
+):
     """SIGKILL in the second epoch, after a checkpoint in mid-epoch: its losses are bit for bit an unharmed run's.
 
     With accumulation one validation of two falls between accumulated batches, where no checkpoint can be taken.
@@ -24,9 +38,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(workplace, monkeypatch,
     for name in ("configs", "experiments"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
+    write_chats("old.jsonl", *((f"Which colour is number {i}?", f"Colour {i}.") for i in range(40)))
     args = [
         *QUICKSTART[:3], "--wandb.mode=off", "--exam=null", "--trainer.val_check_interval=3", "--data.batch_size=8",
-        f"--trainer.accumulate_grad_batches={accumulate}",
+        *data, f"--trainer.accumulate_grad_batches={accumulate}",
         "--trainer.max_epochs=2", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1",
         "--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=2",
     ]  # fmt: skip

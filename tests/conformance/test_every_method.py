@@ -75,8 +75,14 @@ def skipped(findings):
     return {finding.number for finding in findings if finding.passed is None}
 
 
+#: One of each kind: through peft, packed weights, virtual tokens, modules of our own, the model's own parameters.
+QUICK = ("LoRA", "QLoRA", "Prefix", "Adapter", "Freeze", "BitFit")
+
+
 @pytest.mark.parametrize("architecture", [pytest.param("llama", marks=pytest.mark.slow), "qwen2"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in METHODS]
+)
 def test_a_method_conforms(name, architecture):
     assert architecture in ARCHITECTURES
     findings = check_method(METHODS[name], architectures=[architecture])
