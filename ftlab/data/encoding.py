@@ -91,36 +91,38 @@ def sort_out(examples: Examples, rows: Rows, max_length: int) -> tuple[Examples,
     return examples.take(np.flatnonzero(~(too_long | nothing))), unfit
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """What became of some rows, as it is stored: little to hand from one process to another."""
+
+    rows: int
+    index: np.ndarray
+    ids: bytes
+    runs: bytes
+    faults: list[tuple[int, str]]
+
+
 def _write(folder: Path, task: _Task, title: str) -> None:
     faults: list[tuple[int, str]] = []
-    index: list[np.ndarray] = []
+    index: list[np.ndarray] = [np.zeros(0, INDEX)]
     end = runs_end = 0
     with (
-        (folder / "ids.bin").open("wb") as ids_file,
-        (folder / "runs.bin").open("wb") as runs_file,
+        (folder / "ids.bin").open("wb") as ids,
+        (folder / "runs.bin").open("wb") as runs,
         tqdm(total=len(task.rows), desc=title, unit=" rows", delay=2, leave=False) as bar,
     ):
-        for start, encoded, refused in _encode_all(task):
-            faults += refused
-            flat = [(start + row, example) for row, examples in enumerate(encoded) for example in examples]
-            runs = [to_runs(example.weights) for _, example in flat]
-            entries = np.zeros(len(flat), INDEX)
-            entries["row"] = [row for row, _ in flat]
-            entries["supervised"] = [example.supervised for _, example in flat]
-            entries["end"] = end + np.cumsum([len(example.ids) for _, example in flat])
-            entries["runs_end"] = runs_end + np.cumsum([len(run) for run in runs])
-            if flat:
-                end, runs_end = int(entries["end"][-1]), int(entries["runs_end"][-1])
-            ids_file.writelines(example.ids.tobytes() for _, example in flat)
-            runs_file.writelines(run.tobytes() for run in runs)
-            index.append(entries)
-            bar.update(len(encoded))
-    np.save(folder / "index.npy", np.concatenate(index) if index else np.zeros(0, INDEX))
+        for chunk in _encode_all(task):
+            ids.write(chunk.ids)
+            runs.write(chunk.runs)
+            chunk.index["end"] += end
+            chunk.index["runs_end"] += runs_end
+            if len(chunk.index):
+                end, runs_end = int(chunk.index["end"][-1]), int(chunk.index["runs_end"][-1])
+            index.append(chunk.index)
+            faults += chunk.faults
+            bar.update(chunk.rows)
+    np.save(folder / "index.npy", np.concatenate(index))
     (folder / "faults.json").write_text(json.dumps(faults, ensure_ascii=False), encoding="utf-8")
-
-
-#: Where a chunk began, the examples of each of its rows, and the rows refused.
-_Chunk = tuple[int, list[list[Encoded]], list[tuple[int, str]]]
 
 
 def _encode_all(task: _Task) -> Iterator[_Chunk]:
@@ -159,7 +161,15 @@ def _encode_chunk(start: int) -> _Chunk:
             except FtlabError as error:
                 faults.append((at, str(error)))
                 encoded.append([])
-    return start, encoded, faults
+    examples = [(at, example) for at, several in enumerate(encoded, start) for example in several]
+    runs = [to_runs(example.weights) for _, example in examples]
+    index = np.zeros(len(examples), INDEX)
+    index["row"] = [at for at, _ in examples]
+    index["supervised"] = [example.supervised for _, example in examples]
+    index["end"] = np.cumsum([len(example.ids) for _, example in examples])
+    index["runs_end"] = np.cumsum([len(run) for run in runs])
+    ids = b"".join(example.ids.tobytes() for _, example in examples)
+    return _Chunk(len(rows), index, ids, b"".join(run.tobytes() for run in runs), faults)
 
 
 def _encode(rows: list[Row]) -> list[list[Encoded]]:

@@ -142,7 +142,8 @@ class Examples(Sequence[Encoded]):
 
 def to_runs(weights: np.ndarray) -> np.ndarray:
     """Return a text's weights as runs of equal ones, `RUN`."""
-    starts = np.flatnonzero(np.diff(weights, prepend=np.nan) != 0)
+    starts = np.flatnonzero(weights[1:] != weights[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(1, len(weights)), starts.dtype), starts])
     runs = np.empty(len(starts), RUN)
     runs["start"], runs["weight"] = starts, weights[starts]
     return runs
