@@ -16,7 +16,7 @@ from ftlab.data.rows import Row
 from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
-from ftlab.exam.generation import generate
+from ftlab.exam.generation import generate, render
 from ftlab.experiment import Experiment
 from ftlab.runs import Run
 from ftlab.training.identity import Identity
@@ -65,7 +65,7 @@ def predict(experiment: Experiment, run: Run, prompts: str, output: Path, traine
     Args:
         experiment: the settings; the exam's hold for the length and the batches of the answers.
         run: whose best weights.
-        prompts: JSONL file of chats in the format of the data; a closing assistant turn is left out of the prompt.
+        prompts: file of chats in the format of the data; a closing assistant turn is left out of the prompt.
         output: JSONL file to write: each chat's keys and `answer`.
         trainer: arguments of Lightning's Trainer, which chooses the device.
     """
@@ -85,7 +85,7 @@ def predict_each(
     Args:
         experiment: the settings of the base; the exam's hold for the length and the batches of the answers.
         adapters: the runs, with their methods.
-        prompts: JSONL file of chats in the format of the data; a closing assistant turn is left out of the prompt.
+        prompts: file of chats in the format of the data; a closing assistant turn is left out of the prompt.
         output: JSONL file to write: each chat's keys and `answers` by the run's folder.
         trainer: arguments of Lightning's Trainer, which chooses the device.
 
@@ -135,8 +135,7 @@ def _device(trainer: dict[str, Any]) -> torch.device:
 
 def _answer(tuner: FineTuner, rows: Sequence[Row], exam: Exam | None, title: str) -> list[str]:
     limits = exam or Exam(questions=rows[0].file)  # its defaults for length and batches
-    asked = [tuner.chat.prompt(row.prompt, row.tools) for row in rows]
-    return generate(tuner.model, tuner.chat, asked, limits.max_new_tokens, limits.batch_size, title)
+    return generate(tuner.model, tuner.chat, render(rows, tuner.chat), limits.max_new_tokens, limits.batch_size, title)
 
 
 def _write(output: Path, rows: Sequence[Row], results: Sequence[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ from ftlab.config import describe
 from ftlab.data.module import ChatData
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
+from ftlab.exam.generation import render
 from ftlab.plugins import keep
 from ftlab.report.opening import opening
 from ftlab.report.page import write_report
@@ -81,11 +82,13 @@ class Experiment:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and FOLDER_VARIABLE not in os.environ:
             raise FtlabError("trainer.devices: start ftlab once; it starts a process for each device itself")
         # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
-        epochs = make_trainer(trainer, loggers=[], callbacks=[]).max_epochs
+        tried = make_trainer(trainer, loggers=[], callbacks=[])
+        epochs = tried.max_epochs if tried.max_steps < 0 else None
         if self.data.packing:
             require_packable(self.tuner.method)
         if self.exam:
             self.data.held_out["exam"] = self.exam.rows()
+            render(self.data.held_out["exam"], self.tuner.chat)
         self.data.load(self.tuner.chat, "fit", epochs)
         run = self._run(config, resume)
 

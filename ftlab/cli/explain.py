@@ -68,6 +68,10 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
         return FtlabError(f"{sources.place(name)}: not set; write it into the config or give --{name}")
     if nested and not key.endswith(nested[1]):
         key = f"{key}.{nested[1]}"
+    kind = KINDS.get(key.rpartition(".")[0].rpartition(".")[2])
+    if kind and "instantiatable class" in message:  # a setting of a class that nobody has named
+        above, what = key.rpartition(".")[0], kind.__name__.lower()
+        return FtlabError(f"{sources.place(key)}: a setting of which {what}? --{above} {'|'.join(registered(kind))}")
     wanted = re.findall(r"Expected an? (.+?)(?:\.? Got value: .*)?$", message, flags=re.MULTILINE)
     given = re.search(
         r"(?:Got value|Given value: NestedArg\(.*val=|Given value): ?(.*?)\)?$", message, flags=re.MULTILINE

@@ -91,7 +91,7 @@ class FtlabCLI(LightningCLI):
                 default=[],
                 help="Several runs' folders in place of one: each answers, on one base that is loaded once.",
             )
-            parser.add_argument("--prompts", type=str, required=True, help="JSONL file of chats to answer.")
+            parser.add_argument("--prompts", type=str, required=True, help="File of chats to answer.")
             parser.add_argument(
                 "--output",
                 type=str | None,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 import ftlab
-from ftlab.data.preparation import Prepared
+from ftlab.data.preparation import CARD, Prepared
 from ftlab.data.quality.cleaning import StepReport
 from ftlab.data.rows import Row, Rows
 from ftlab.errors import FtlabError
@@ -74,14 +74,16 @@ def write_prepared(prepared: Prepared, settings: dict[str, Any], folder: Path) -
         The card.
     """
     refuse_full_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     staged = folder.parent / f".{folder.name}-{os.getpid()}"
-    staged.mkdir()
+    try:
+        staged.mkdir(parents=True)
+    except OSError as error:
+        raise FtlabError(f"--output: {folder} cannot be made ({error.strerror}); name another place") from error
     try:
         for split, rows in prepared.rows.items():
             _write_rows(rows, staged / f"{split}.parquet", split)
         card = _card(prepared, settings)
-        (staged / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (staged / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (staged / "README.md").write_text("\n".join(_readme(card, folder)) + "\n", encoding="utf-8")
         staged.rename(folder)
     finally:

@@ -15,10 +15,14 @@ from ftlab.errors import choices_help
 KEYS = ("role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id", "train", "weight")
 #: Who says what the others should do; an empty text is how one takes away the template's own.
 OPENERS = ("system", "developer")
+#: Keys of other tools that would be lost, and what they are called here.
+FOREIGN = {"function_call": "tool_calls", "thinking": "reasoning_content", "reasoning": "reasoning_content"}
 _SPOKEN = frozenset(ROLES)
 
 
-def checked(messages: Any, need_answer: bool, what: str = "messages", first: int = 0) -> list[Message]:
+def checked(
+    messages: Any, need_answer: bool, what: str = "messages", first: int = 0, documents: bool = False
+) -> list[Message]:
     """Return messages in the one form in which rows hold them.
 
     Args:
@@ -26,6 +30,7 @@ def checked(messages: Any, need_answer: bool, what: str = "messages", first: int
         need_answer: whether there must be something to learn.
         what: what the list is called.
         first: how many messages of the chat stand before the list.
+        documents: whether it may be one message of the role `document`.
 
     Raises:
         ValueError: what is wrong; what to do.
@@ -34,7 +39,7 @@ def checked(messages: Any, need_answer: bool, what: str = "messages", first: int
         messages = from_json(messages)
     if not isinstance(messages, list) or not messages:
         raise ValueError(f'{what} must be a list with at least one message; each is {{"role": ..., "content": ...}}')
-    if len(messages) == 1 and not first and isinstance(messages[0], dict) and messages[0].get("role") == DOCUMENT:
+    if documents and len(messages) == 1 and isinstance(messages[0], dict) and messages[0].get("role") == DOCUMENT:
         return [{"role": DOCUMENT, "content": _content(messages[0], f"{what}[0]")}]
     made = [_message(message, f"{what}[{index}]") for index, message in enumerate(messages)]
     _require_order([message["role"] for message in made], what, first)
@@ -77,6 +82,15 @@ def from_json(text: str) -> Any:
         return text
 
 
+def unpacked(value: Any) -> Any:
+    """Return the messages that a text holds as JSON, as cells of tables do; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        found = from_json(value)
+        if isinstance(found, list) and any(isinstance(item, dict) and _is_message(item) for item in found):
+            return found
+    return value
+
+
 def require_whole_characters(value: Any, what: str) -> None:
     """Refuse half a surrogate pair anywhere in a value; a list is named with its index.
 
@@ -94,6 +108,10 @@ def require_whole_characters(value: Any, what: str) -> None:
         raise ValueError(f"{where} holds half a surrogate pair, which is no character; write the whole one") from error
 
 
+def _is_message(item: dict[str, Any]) -> bool:
+    return "role" in item and ("content" in item or "tool_calls" in item)
+
+
 def _is_broken(text: Any) -> bool:
     return isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text)
 
@@ -107,9 +125,11 @@ def _message(message: Any, where: str) -> Message:
     if len(message) == 2 and "content" in message:
         return {"role": role, "content": _content(message, where)}
     made: Message = {"role": role, "content": ""}
-    for key in message.keys() - set(KEYS):
+    for key in [key for key in message if key not in KEYS]:
         if meant := _meant(key):
             raise ValueError(f"{where}: {key!r} is no key of a message; did you mean {meant}?")
+        if message[key] and (own := FOREIGN.get(key)) and not message.get(own):
+            raise ValueError(f"{where}: {key!r} is no key of a message and would be lost; write it as {own}")
     if (calls := _calls(message.get("tool_calls"), role, where)) is not None:
         made["tool_calls"] = calls
     if (reasoning := _text(message, "reasoning_content", where)) is not None:

@@ -66,8 +66,8 @@ def encode_rows(
         title: what the progress bar says.
     """
     task = _Task(rows, chat, learn, max_length, truncate)
-    limit = max_length if truncate or _has_documents(rows) else None  # a length that changes nothing is not in the key
-    key = hashlib.sha256(repr((rows.fingerprint, chat.fingerprint, learn, truncate, limit)).encode()).hexdigest()[:32]
+    settings = (rows.fingerprint, chat.fingerprint, learn, max_length, truncate)
+    key = hashlib.sha256(repr(settings).encode()).hexdigest()[:32]
     folder = cached("examples", key, partial(_write, task=task, title=title))
     faults = [(at, reason) for at, reason in json.loads((folder / "faults.json").read_text(encoding="utf-8"))]
     return Encoding(Examples.open(folder, rows.sources, rows.source_ids), faults)
@@ -86,7 +86,7 @@ def sort_out(examples: Examples, rows: Rows, max_length: int) -> tuple[Examples,
     for i in np.flatnonzero(too_long | nothing):
         what = f"{examples.lengths[i]} tokens, data.max_length is {max_length}"
         if not too_long[i]:
-            what = f"no assistant turn within {max_length} tokens, so nothing to learn"
+            what = f"nothing to learn within {max_length} tokens"
         unfit.append(f"{rows.place(int(examples.row_ids[i]))}: {what}")
     return examples.take(np.flatnonzero(~(too_long | nothing))), unfit
 
@@ -183,11 +183,6 @@ def _encode(rows: list[Row]) -> list[list[Encoded]]:
 
 
 def _pieces(example: Encoded, length: int) -> Iterator[Encoded]:
-    for start in range(0, len(example.ids), length):
+    """Cut an example; each piece begins with the last token of the one before, from which its first is learnt."""
+    for start in range(0, max(1, len(example.ids) - 1), max(1, length - 1)):
         yield Encoded(example.ids[start : start + length], example.weights[start : start + length])
-
-
-def _has_documents(rows: Rows) -> bool:
-    """Return whether a source is of documents, which its first row tells."""
-    firsts = np.unique(rows.source_ids, return_index=True)[1]
-    return any(rows[int(first)].messages[0]["role"] == DOCUMENT for first in firsts)

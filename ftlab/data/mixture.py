@@ -35,7 +35,7 @@ class Replay:
     """Examples of what the model knows already, mixed into every step so that it forgets less."""
 
     source: str | Source
-    """A file, or anything else that `data.train` takes."""
+    """A file, or anything else that one entry of `data.train` may be."""
     share: float = 0.1
     """Share of each epoch's examples, evenly spread over its steps. The training data all come besides."""
 
@@ -165,7 +165,7 @@ def _counts(sources: Sequence[Source], sizes: np.ndarray, mixture: Mixture, epoc
     moving = bool((begin != end).any())
     if moving and (epochs is None or epochs < 2):
         raise SettingError(
-            "data.train", "weight_end: weights move over the epochs; set trainer.max_epochs to 2 or more"
+            "data.train", "weight_end: weights move over the epochs; set trainer.max_epochs to 2 or more, not max_steps"
         )
     if not begin.sum() or not end.sum():
         raise SettingError("data.train", "the weights of all sources are 0; give one of them more")

@@ -15,7 +15,7 @@ from ftlab.data.formats import Format
 from ftlab.data.loader import PlanLoader
 from ftlab.data.mixture import Mixture, Replay, select
 from ftlab.data.plan import BatchPlan
-from ftlab.data.preparation import OnError, OnLeak, Prepared, Sources, prepare, with_prepared_folder
+from ftlab.data.preparation import OnError, OnLeak, Prepared, Sources, is_prepared, prepare, with_prepared_folder
 from ftlab.data.quality.cleaning import Step
 from ftlab.data.rows import Rows
 from ftlab.data.sources import named_sources
@@ -139,12 +139,13 @@ class ChatData(pl.LightningDataModule):
         sources = with_prepared_folder({"train": self.train, "validation": self.validation, "test": self.test})
         if stage != "fit" and not (self.split or self.fold):
             sources.pop("train", None)
+        done = is_prepared(self.train)  # in which the settings of the same config have had their effect
         self.prepared = prepare(
             sources,
-            format=self.format,
+            format=None if done else self.format,
             on_error=self.on_error,
-            steps=self.clean or [],
-            split=self.split,
+            steps=[] if done or not self.clean else self.clean,
+            split=None if done else self.split,
             fold=self.fold,
             replay=self.replay,
             on_leak=self.on_leak if stage == "fit" else "warn",

@@ -96,7 +96,7 @@ class Writer:
         if self.found and (other := self._other(frozenset(record))):
             raise Fault(f"this is {other}, but the file begins with {name}; write each format to a file of its own")
         try:
-            messages = checked(self.format.messages(record), self.need_answer)
+            messages = checked(self.format.messages(record), self.need_answer, documents=self.format.documents)
             if self.format.ends_with_answer and self.need_answer and messages[-1]["role"] != "assistant":
                 raise ValueError("the row does not end with the assistant's answer; add it")
             tools = checked_tools(self.format.tools(record))

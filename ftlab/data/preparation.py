@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from ftlab.data.mixture import Replay, join
 from ftlab.data.quality.cleaning import Step, StepReport, clean
 from ftlab.data.quality.leaks import Leaks, find_leaks, rows_to_drop
 from ftlab.data.rows import Rows
-from ftlab.data.sources import Source, read_rows
+from ftlab.data.sources import Source, named_sources, read_rows
 from ftlab.data.splits import Split, split_rows
 from ftlab.errors import FtlabError
 
@@ -22,6 +22,8 @@ Sources = str | Source | list[str | Source]
 OnError = Literal["stop", "skip"]
 OnLeak = Literal["stop", "drop", "warn"]
 
+#: What tells a folder of prepared data.
+CARD = "card.json"
 #: The splits that a folder of prepared data may hold, a Parquet file each.
 HELD_OUT = ("validation", "test")
 
@@ -81,7 +83,7 @@ def prepare(
     """
     done = Prepared({})
     for name, source in sources.items():
-        rows = read_rows(source, format, on_error, done.skipped)
+        rows = read_rows(source, format, on_error, done.skipped, split=name)
         done.rows[name], done.cleaning[name] = clean(rows, steps)
         if not len(done.rows[name]):
             raise FtlabError(f"data.clean: no row of data.{name} is left; loosen the steps")
@@ -90,13 +92,17 @@ def prepare(
             if name in done.rows:
                 raise FtlabError(f"data.{name}: there are {name} data already; leave them or data.split out")
             done.rows[name] = rows
+    done.rows = {name: done.rows[name] for name in ("train", *HELD_OUT) if name in done.rows}
     if "train" in done.rows:
         if replay:
-            rows = read_rows(replay.source, format, on_error, done.skipped)
+            source = replay.source if isinstance(replay.source, Source) else Source(replay.source)
+            rows = read_rows(replace(source, name=source.name or "replay"), format, on_error, done.skipped)
             more, done.cleaning["replay"] = clean(rows, steps)
             done.rows["train"], done.replayed = join(done.rows["train"], more), len(more)
         done.leaks = find_leaks({**done.rows, **(held_out or {})})
         _leave_out(done, rows_to_drop(done.leaks, on_leak))
+        if not len(done.rows["train"]):
+            raise FtlabError(f"data.on_leak: no training row is left; first {done.leaked[0]}")
     return done
 
 
@@ -108,12 +114,17 @@ def _leave_out(done: Prepared, leaked: Sequence[int]) -> None:
     done.rows["train"] = rows.take(np.delete(np.arange(len(rows)), leaked))
 
 
+def is_prepared(source: Sources | None) -> bool:
+    """Return whether this is a folder that `ftlab data prepare` wrote: read, cleaned and split already."""
+    return isinstance(source, str) and Path(source, CARD).is_file()
+
+
 def with_prepared_folder(sources: Mapping[str, Sources | None]) -> dict[str, Sources]:
     """Return the sources that are set, with what a folder of prepared training data holds out beside it."""
     found = {name: source for name, source in sources.items() if source is not None}
-    train = found.get("train")
-    if isinstance(train, str) and Path(train, "train.parquet").is_file():
-        for name in HELD_OUT:
-            if (file := Path(train, f"{name}.parquet")).is_file():
-                found.setdefault(name, str(file))
+    paths = [Path(each.path) for each in named_sources(found["train"])] if "train" in found else []
+    for name in HELD_OUT:
+        files = [path / f"{name}.parquet" for path in paths if (path / "train.parquet").is_file()]
+        if held_out := [Source(str(file), name=str(file)) for file in files if file.is_file()]:
+            found.setdefault(name, [*held_out])
     return found

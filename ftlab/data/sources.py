@@ -37,8 +37,8 @@ class Source:
     """Its share at the end of the run, if that moves from `weight`."""
     count: int | None = None
     """Its number of rows in each epoch; drawn, repeated where it has fewer."""
-    split: str = "train"
-    """Split of a data set on the Hub, or of a folder that holds several."""
+    split: str | None = None
+    """Split of a data set on the Hub, or of a folder that holds several; null takes the one that it is named for."""
     subset: str | None = None
     """Configuration of a data set on the Hub."""
 
@@ -49,6 +49,7 @@ def read_rows(
     on_error: Literal["stop", "skip"] = "stop",
     skipped: list[str] | None = None,
     need_answer: bool = True,
+    split: str = "train",
 ) -> Rows:
     """Read sources.
 
@@ -57,6 +58,7 @@ def read_rows(
         format: what each record is, where the source itself does not say; None finds out by the columns.
         on_error: whether the first row at fault ends it, or is left out.
         skipped: collects one line for each row left out.
+        split: which split of sources that hold several, where the source itself does not say.
         need_answer: whether a chat without an assistant turn is at fault: it teaches nothing, but may be a prompt.
 
     Raises:
@@ -68,7 +70,7 @@ def read_rows(
     for each in named_sources(source):
         reader = Reader(each.format or format, need_answer, on_error == "stop")
         try:
-            found = _files(each)
+            found = _files(each, split)
         except OSError as error:
             raise FtlabError(f"{each.path}: cannot be looked into ({error.strerror}); check the path") from error
         for file in found:
@@ -119,13 +121,13 @@ def _stem(path: str) -> str:
     return name
 
 
-def _files(source: Source) -> list[DataFile]:
+def _files(source: Source, split: str) -> list[DataFile]:
     """Return the files of a source, in order."""
     path = Path(source.path).expanduser()
     if path.is_file():
         return [_file(path)]
     if path.is_dir():
-        return _folder(path, source.split)
+        return _folder(path, source.split or split)
     if any(sign in source.path for sign in "*?[") and not source.path.startswith(("[", "{")):
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
         files = [_file(Path(each)) for each in found if Path(each).is_file()]
@@ -133,7 +135,7 @@ def _files(source: Source) -> list[DataFile]:
             raise FtlabError(f"{source.path}: no file is so called; globs are relative to {Path.cwd()}")
         return files
     if ID.fullmatch(source.path) and not kind_of(path) and not path.parent.is_dir():
-        return [hub_file(source.path, source.split, source.subset)]
+        return [hub_file(source.path, source.split or split, source.subset)]
     if source.path.startswith(("[", "{")):
         settings = ", ".join(field.name for field in fields(Source))
         raise FtlabError(

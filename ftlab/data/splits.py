@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +13,24 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ftlab.data.quality.leaks import twins
+from ftlab.data.quality.text import compared_question, normalised
 from ftlab.data.rows import Row, Rows
 from ftlab.errors import FtlabError, SettingError, require
 
 #: Named as the column to stratify by: the closing assistant turn.
 ANSWER = "answer"
 
-_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
+#: Of more rows only equal questions are kept together: to look for near ones takes the memory of all of them.
+_MOST_FOR_TWINS = 100_000
 
 
 @dataclass
 class Split:
     """Rows held out of the training data.
 
-    Rows that ask the same question, but for case, punctuation and white space, always stay on one side.
+    Rows that ask the same question, but for case, punctuation and white space, always stay on one side; and up to
+    100 000 rows, so do those whose questions are so alike that they would be leaks.
     """
 
     validation: int | float = 0.1
@@ -195,7 +198,7 @@ def _read(rows: Rows, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of the unit and of the class of each row."""
     questions, groups, classes = (_Numbers() for _ in range(3))
     for i, row in enumerate(tqdm(rows, desc="splitting", unit=" rows", delay=2, leave=False)):
-        questions.add(question(row))
+        questions.add(normalised(compared_question(row)))
         if split.group:
             value = _column(row, "group", split.group)
             groups.add([i] if value is None else value)  # without a value it is a group of its own
@@ -209,14 +212,21 @@ def _read(rows: Rows, split: Split) -> tuple[np.ndarray, np.ndarray]:
         )
     units = np.array(questions.numbers, dtype=np.int64)
     if split.group:
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        size = len(questions.known) + len(groups.known)
-        edges = (units, len(questions.known) + np.array(groups.numbers))
-        _, unit_of = connected_components(coo_array((np.ones(len(units)), edges), shape=(size, size)), directed=False)
-        units = np.unique(unit_of[units], return_inverse=True)[1]
+        units = _joined(units, units, len(questions.known) + np.array(groups.numbers))
+    if len(rows) <= _MOST_FOR_TWINS and (pairs := twins(rows)):
+        one, other = np.array(pairs).T
+        units = _joined(units, units[one], units[other])
     return units, np.array(classes.numbers or [0] * len(rows), dtype=np.int64)
+
+
+def _joined(units: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the number of the unit of each row, after each of some numbers has been joined with another one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = 1 + max(units.max(), one.max(), other.max())
+    _, unit_of = connected_components(coo_array((np.ones(len(one)), (one, other)), shape=(size, size)), directed=False)
+    return np.unique(unit_of[units], return_inverse=True)[1]
 
 
 class _Numbers:
@@ -232,12 +242,6 @@ class _Numbers:
             text.encode("utf-8", "surrogatepass"), digest_size=16
         ).digest()  # short, for a million of them
         self.numbers.append(self.known.setdefault(digest, len(self.known)))
-
-
-def question(row: Row) -> str:
-    """Return what a chat asks, without case, punctuation and white space."""
-    text = " ".join(message.get("content") or "" for message in row.prompt)
-    return " ".join(text.casefold().translate(_PUNCTUATION).split()) or text
 
 
 def _column(row: Row, setting: str, name: str) -> Any:

@@ -12,7 +12,7 @@ from ftlab.data.formats import Format
 from ftlab.data.rows import Rows
 from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
-from ftlab.exam.generation import generate
+from ftlab.exam.generation import generate, render
 from ftlab.exam.graders import Grader, Marker
 from ftlab.exam.statistics import Score, score
 
@@ -79,7 +79,7 @@ class Exam:
     """Real questions, real generated answers, one grader for the model before and after."""
 
     questions: str
-    """JSONL file of chats whose last turn, the assistant's, is the reference answer."""
+    """File of chats, of any kind that `data.train` takes, whose last turn, the assistant's, is the reference answer."""
     grader: Grader = field(default_factory=Marker)
     """Gives points to an answer; any grader of the registry."""
     max_new_tokens: int = 128
@@ -91,7 +91,7 @@ class Exam:
     limit: int | None = None
     """Take only the first questions of the file. Fewer are faster, and widen the interval."""
     format: Format | None = None
-    """What each line of the file is, by the name of a format; null is `Messages`, `{"messages": [...]}`."""
+    """What each record of the file is, by the name of a format; null finds out by its columns."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
@@ -127,8 +127,7 @@ class Exam:
             title: what the progress bar says.
         """
         rows = self.rows()
-        prompts = [chat.prompt(row.prompt, row.tools) for row in rows]
-        answers = generate(model, chat, prompts, self.max_new_tokens, self.batch_size, title)
+        answers = generate(model, chat, render(rows, chat), self.max_new_tokens, self.batch_size, title)
         return Sitting(
             [
                 Answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,23 @@ import torch
 from tqdm import tqdm
 
 from ftlab.data.chat import Chat
+from ftlab.data.rows import Row
+from ftlab.errors import FtlabError
+
+
+def render(rows: Iterable[Row], chat: Chat) -> list[list[int]]:
+    """Return the token ids of each row's prompt.
+
+    Raises:
+        FtlabError: the chat template refuses one; with its file and line.
+    """
+    prompts = []
+    for row in rows:
+        try:
+            prompts.append(chat.prompt(row.prompt, row.tools))
+        except FtlabError as error:
+            raise FtlabError(f"{row.place}: {error}") from error
+    return prompts
 
 
 def generate(

@@ -9,6 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ftlab.errors import FtlabError
+
 _HERE = Path(__file__).parent
 
 
@@ -39,7 +41,11 @@ def write_page(file: Path, template: str, *, styles: list[str], script: str | No
         **values,
     )
     # A lone half of a surrogate pair, which JSON can hold and UTF-8 cannot, must not cost the whole page.
-    file.write_text(page, encoding="utf-8", errors="backslashreplace")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise FtlabError(f"{file}: cannot be written ({error.strerror}); name another place") from error
     return file
 
 

@@ -24,8 +24,6 @@ def opening(data: ChatData, chat: Chat, colour: bool) -> list[str]:
     row = first_row(data, chat)
     told = "learnt in colour" if colour else "learnt in ⟦ ⟧"
     heading = f"{row.title:10} {row.place}, {row.counts} ({told})"
-    return [
-        *short(survey(data, chat, most=MOST), len(data.prepare().rows["train"])),
-        heading,
-        short_row_text(row, colour),
-    ]
+    found = survey(data, chat, most=MOST)
+    described, rows = found.descriptions["train"].rows, len(data.prepare().rows["train"])
+    return [*short(found, rows if described == MOST else described), heading, short_row_text(row, colour)]

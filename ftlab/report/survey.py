@@ -13,6 +13,7 @@ from ftlab.data.preparation import OnLeak, Prepared
 from ftlab.data.quality.describe import describe
 from ftlab.data.quality.description import Description, Found
 from ftlab.data.rows import DOCUMENT, Rows
+from ftlab.errors import FtlabError
 
 #: What may be found, by the field of a Description, as people call it.
 TRAITS = {
@@ -75,12 +76,20 @@ def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[
     encoding = encode_rows(rows, chat, learn, data.max_length, data.unfit == "truncate", f"encoding {split}")
     refused += [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
     examples = encoding.examples
+    if not len(examples):
+        raise FtlabError(f"data.{split}: the chat template refuses every row; first {refused[-len(encoding.faults)]}")
     lengths, supervised = np.zeros(len(rows), np.int64), np.zeros(len(rows))
     # Of a chat cut into an example for each turn the last one is the whole chat; a document is its pieces together.
     documents = rows[0].messages[0]["role"] == DOCUMENT
     (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.lengths)
     np.add.at(supervised, examples.row_ids, examples.supervised)
+    limit = data.max_length
+    if documents:  # their pieces share a token, and none is too long
+        lengths -= np.bincount(examples.row_ids, minlength=len(rows)) - 1
+        limit = max(limit, int(lengths.max()))
+    taken = np.delete(np.arange(len(rows)), [row for row, _ in encoding.faults])
+    rows, lengths, supervised = rows.take(taken), lengths[taken], supervised[taken]
     if most is not None and len(rows) > most:
         sample = np.linspace(0, len(rows) - 1, most).astype(np.int64)
         rows, lengths, supervised = rows.take(sample), lengths[sample], supervised[sample]
-    return describe(rows, lengths, supervised, data.max_length, learnt=split == "train")
+    return describe(rows, lengths, supervised, limit, learnt=split == "train")

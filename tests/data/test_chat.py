@@ -312,6 +312,24 @@ def test_a_document_begins_as_its_tokenizer_begins_texts(chat):
     assert encoded.ids.tolist() == [begin, *chat.tokenizer("Hi")["input_ids"], tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize("text", ["Once upon a time", "there was <|im_start|>", ""])
+@pytest.mark.parametrize("begins", [False, True])
+def test_the_prompt_of_a_document_is_the_document_without_its_end(chat, text, begins):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    begin = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    if begins:
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", begin)]
+        )
+    document = [{"role": "document", "content": text}]
+    ids = Chat(tokenizer).prompt(document)
+    [[encoded]] = Chat(tokenizer).encode([document])
+    assert ids == encoded.ids[:-1].tolist()
+    assert tokenizer.decode(ids) == ("<|endoftext|>" if begins else "") + text
+
+
 @pytest.mark.skipif(not LESSON.is_dir(), reason="the lesson's data set is not on this machine")
 def test_every_row_of_the_lesson_supervises_exactly_the_answer(chat):
     rows = [json.loads(line)["messages"] for line in (LESSON / "train_1k.jsonl").read_text().splitlines()]

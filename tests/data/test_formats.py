@@ -98,7 +98,15 @@ CALL = {"type": "function", "function": {"name": "rain", "arguments": {"at": "Ro
         ({"prompt": says("a", "b", "c"), "completion": "d", "system": "s"}, says("*s", "a", "b", "c", "d")),
         ({"question": "a", "answer": "b", "system": "kept"}, says("a", "b")),
         ({"text": "a"}, [{"role": "document", "content": "a"}]),
-        ({"messages": [{"role": "document", "content": "a"}]}, [{"role": "document", "content": "a"}]),
+        ({"messages": TURNS, "weight": 3}, [TURNS[0], TURNS[1] | {"weight": 3}]),
+        ({"messages": json.dumps(TURNS), "weight": "0.5", "train": ""}, [TURNS[0], TURNS[1] | {"weight": 0.5}]),
+        ({"messages": TURNS, "train": False, "weight": None}, [TURNS[0], TURNS[1] | {"train": False}]),
+        ({"messages": [TURNS[0], TURNS[1] | {"weight": 2}], "train": False}, [TURNS[0], TURNS[1] | {"weight": 2}]),
+        ({"prompt": json.dumps(says("*s", "a")), "completion": json.dumps(TURNS[1:])}, says("*s", "a", "b")),
+        ({"prompt": "[1, 2]", "completion": '[{"role": "chief"}]'}, says("[1, 2]", '[{"role": "chief"}]')),
+        ({"instruction": "c", "output": "d", "history": '[["a", "b"]]'}, says("a", "b", "c", "d")),
+        ({"instruction": "a", "output": "b", "history": " "}, says("a", "b")),
+        ({"conversations": '[{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 0}]'}, None),
     ],
 )
 def test_a_format_is_found_by_its_columns(write_records, record, messages):
@@ -107,6 +115,57 @@ def test_a_format_is_found_by_its_columns(write_records, record, messages):
     assert list(row.extra) == (
         ["text"] if "instruction" in record and "text" in record else ["system"] if "question" in record else []
     )
+
+
+HUMAN = {"from": "human", "value": "a"}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"messages": [{"role": "document", "content": "a"}]}, "messages[0]: 'document' is not a role; "),
+        (
+            {"messages": TURNS, "weight": "heavy"},
+            "weight of the row is 'heavy'; write a number, or call the column oth",
+        ),
+        ({"messages": TURNS, "train": 0}, "train of the row is 0; write true or false, or call the column otherwise"),
+        ({"messages": TURNS, "weight": -1}, "messages[1]: weight is -1; write 0 or more"),
+        (
+            {"messages": [TURNS[0], TURNS[1] | {"thinking": "x"}]},
+            "messages[1]: 'thinking' is no key of a message and would be lost; write it as reasoning_content",
+        ),
+        (
+            {"messages": [TURNS[0], {"role": "assistant", "function_call": {"name": "f"}}]},
+            "messages[1]: 'function_call' is no key of a message and would be lost; write it as tool_calls",
+        ),
+        ({"conversations": [HUMAN, {"from": "gpt", "value": ""}]}, "conversations[1]: content is empty; "),
+        (
+            {"conversations": [HUMAN, {"from": "gpt", "value": ""}], "system": "s"},
+            "conversations[1]: content is empty; ",
+        ),
+        (
+            {"conversations": [{"from": "system", "value": "x"}, HUMAN], "system": "s"},
+            'conversations[0]: a second system message beside "system"; make one of the two',
+        ),
+    ],
+)
+def test_what_would_be_lost_or_mistaken_is_at_fault(write_records, record, reason):
+    with pytest.raises(FtlabError) as error:
+        read_rows(write_records(record))
+    assert f"a.jsonl:1: {reason}" in str(error.value)
+
+
+def test_a_prepared_document_is_read_back(write_records):
+    text = {"role": "document", "content": "a"}
+    packed = {
+        "messages": json.dumps([text]),
+        "tools": "null",
+        "rejected": "null",
+        "extra": "{}",
+        "file": "x",
+        "line": 7,
+    }
+    assert read_rows(write_records(packed))[0].messages == [text]
 
 
 def test_calls_and_their_results(write_records):
@@ -155,6 +214,7 @@ PREFERENCES = [
         says("*s", "a", "b"),
         "c",
     ),
+    ({"chosen": json.dumps(says("a", "b")), "rejected": json.dumps(says("a", "c"))}, says("a", "b"), "c"),
     ({"chosen": says("a", "b", "c", "d"), "rejected": says("a", "b", "c", "e")}, says("a", "b", "c", "d"), "e"),
     ({"prompt": "a", "chosen": says("a", "b"), "rejected": says("a", "c")}, says("a", "b"), "c"),
     (

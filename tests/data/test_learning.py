@@ -86,6 +86,14 @@ def test_reasoning_may_be_left_out(chat, template, messages, left):
     assert ("analysis" in hidden) == (template != "llama3" or messages is INLINE)
 
 
+def test_reasoning_may_be_left_out_of_a_chat_that_holds_the_probe(chat):
+    tokenizer, _ = tokenizer_for("gptoss", chat.tokenizer)
+    asked = {"role": "user", "content": "Qzftlabthoughtz Qzftlabthoughtxz QzftlabthoughtzQ?"}
+    [[encoded]] = Chat(tokenizer).encode([[asked, REASONING[-1]]], learn=Learn(reasoning=False))
+    left = "<|channel|>analysis<|message|><|end|><|start|>assistant<|channel|>final<|message|>5<|return|>"
+    assert tokenizer.decode(encoded.ids[encoded.mask]) == left
+
+
 def test_a_weight_that_cannot_be_given_is_refused(chat):
     gone = chat_with(
         chat,

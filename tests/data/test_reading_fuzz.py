@@ -123,6 +123,9 @@ def of_message(key, who):
     yield "name: empty", put(key, who, "name", value=""), "name is empty"
     yield "name", put(key, who, "name", value="Ann"), HARMLESS
     yield "another key", put(key, who, "timestamp", value=12), HARMLESS
+    for lost in ("function_call", "thinking", "reasoning"):
+        yield lost, put(key, who, lost, value="x"), "would be lost"
+        yield f"{lost}: null", put(key, who, lost, value=None), HARMLESS
     yield "half a character", put(key, who, "content", value="a\ud83d"), "half a surrogate pair"
     if last:
         for name, value in {"minus": -1, "nan": float("nan"), "text": "1", "bool": True, "huge": 10**400}.items():
@@ -420,11 +423,12 @@ def test_cells(tmp_path, name, delimiter):
             writer.writerow(mutate([record[key] for key in keys]))
         expected.append((out.getvalue().count("\n") + 1, "a quote inside", "not CSV"))
         out.write(f'"a"b{delimiter}"c"\n')
-    expected.append((out.getvalue().count("\n") + 1, "a quote left open", "not CSV"))
-    out.write(f'"a{delimiter}b\n\n')
     path = tmp_path / ("a.csv" if delimiter == "," else "a.tsv")
     path.write_bytes(out.getvalue().encode("utf-8", "surrogateescape"))
     COUNTS.append((len(expected), judge(path, expected)))
+    path.write_bytes(path.read_bytes() + f'"a{delimiter}b\n\n"c"{delimiter}d\n'.encode())
+    with pytest.raises(FtlabError, match=rf":{out.getvalue().count(chr(10)) + 1}: a cell from here to line "):
+        read_rows(str(path), on_error="skip")
 
 
 def test_paragraphs(tmp_path):

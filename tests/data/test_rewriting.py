@@ -119,6 +119,85 @@ def test_markers_around_what_the_prompt_has_written(chat):
     assert supervised_text(greedy, example) == ["Hello!<|im_end|>", "2 + 3 = 5<|im_end|>"]
 
 
+@pytest.mark.parametrize(
+    ("after", "end"),
+    [("<|im_end|>\n", "<|im_end|>"), (" \n<|im_end|>\n", " \n<|im_end|>"), (" \n", "<|im_end|>")],
+    ids=["right after", "after white space", "written by nobody"],
+)
+@pytest.mark.parametrize("answer", ["Hello!", ""])
+def test_markers_that_stop_short_of_the_end_token_get_it(chat, after, end, answer):
+    short = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+        "{% endgeneration %}{% else %}{{ m.content }}{% endif %}" + after + "{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}",
+    )
+    [examples] = short.encode([turns("Hi", answer, "And?", "2 + 3 = 5")])
+    learnt = [text for example in reversed(examples) for text in supervised_text(short, example)]
+    assert learnt == [answer + end, "2 + 3 = 5" + end]
+
+
+def test_markers_that_leave_out_more_than_the_end_token_are_taken(chat):
+    signed = chat_with(
+        chat,
+        "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+        "{% endgeneration %} signed{% else %}{{ m.content }}{% endif %}" + CLOSE,
+    )
+    [[example]] = signed.encode([CHATS["two turns"]])
+    assert supervised_text(signed, example) == ["Hello!", "2 + 3 = 5"]
+
+
+#: What a finder of turns looks for, and what it looks for instead where a chat holds that.
+PROBES = "QzftlablastzQ Qzftlablastz Qzftlablastxz Qzftlabout2z Qzftlabmark Qzftlabmarkbegin Qzftlabmarkend Qzftlab0z"
+
+
+@pytest.mark.parametrize(
+    ("template", "cue"),
+    [
+        (
+            "{% for m in messages %}{{ m.role }} of {{ messages | length }}:{{ m.content }}",
+            "assistant of {{ messages | length + 1 }}:",
+        ),
+        ("{% for m in messages[-2:] %}{{ m.role }}:{{ m.content }}", "assistant:"),
+        (
+            "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}({% generation %}{{ m.content }}"
+            "{% endgeneration %}).{% else %}{{ m.content }}{% endif %}",
+            "assistant:",
+        ),
+    ],
+    ids=["numbered", "the last two", "marked"],
+)
+def test_a_chat_may_hold_the_probes(chat, template, cue):
+    """They are drawn so that it does not: the same is learnt as with other words in their place."""
+    probing = chat_with(chat, template + CLOSE.replace("assistant:", cue))
+    for place in range(4):
+        found = []
+        for words in (PROBES, "other words"):
+            messages = turns("Hi", "Hello!", "And?", "2 + 3 = 5")
+            messages[place]["content"] = f"{words} {messages[place]['content']}"
+            for [examples] in (probing.encode([messages]), careful(probing).encode([messages])):
+                learnt = [supervised_text(probing, example) for example in examples]
+                found.append([[text.replace(words, "_") for text in texts] for texts in learnt])
+        assert sum(map(len, found[0])) == 2
+        assert all(other == found[0] for other in found)
+
+
+def test_a_turn_of_the_user_that_holds_a_probe_is_never_learnt(chat):
+    """The answer's header is not the prompt's, so what it answers must not be taken for its start."""
+    named = chat_with(chat, "{% for m in messages %}{{ m.name or m.role }}:{{ m.content }}" + CLOSE)
+    messages = turns("Hi", "Hello!", PROBES, f"{PROBES} yes")
+    messages[3]["name"] = "Bob"
+    with pytest.raises(FtlabError, match="rewrites what is before turn 4"):
+        named.encode([messages])
+
+
+def careful(chat):
+    """Return a chat that looks at each conversation by itself."""
+    other = Chat(chat.tokenizer)
+    other._skeleton = lambda messages: []
+    return other
+
+
 def test_markers_inside_a_macro_are_found(chat):
     """transformers tells the wrong places for these."""
     messages = CHATS["two turns"]

@@ -164,6 +164,11 @@ WHOLE = {
     "latin.json": ('[{"question": "a",\n"answer": "é"}]'.encode("latin-1"), ":2: not UTF-8"),
     "same.csv": (b"a,a\n1,2\n", ":1: two columns are called 'a'"),
     "none.csv": (b"a,,b\n1,2,3\n", ":1: a column has no name"),
+    "open.csv": (b'question,answer\na,b\nc,"d\n' + b"e,f\n" * 9, ":3: a cell from here to line 12 is not closed by a "),
+    "open in between.csv": (
+        b'question,answer\na,b\nc,"d\ne,f\ng,"h"\ni,j\n',
+        ":3: a cell from here to line 5 is not closed by a quote of its own",
+    ),
     "unknown.jsonl": (b'\n{"x": 1, "y": 2}\n', ":2: no format has these columns ('x', 'y'); name one in data.format"),
     "both.jsonl": (
         b'{"messages": [], "prompt": "a", "completion": "b"}',
@@ -200,6 +205,20 @@ def test_rows_at_fault_are_left_out_and_listed(tmp_path):
     file.write_text(bad)
     with pytest.raises(FtlabError, match=r":1: question is int.* \(no other row of the file can be used either\)"):
         read_rows(file, on_error="skip")
+
+
+def test_a_row_before_an_open_quote_is_told_first(tmp_path):
+    (tmp_path / "a.csv").write_text('question,answer\na,b\nc,\nd,"e\nf,g\n')
+    with pytest.raises(FtlabError, match=r"a.csv:3: answer is empty"):
+        read_rows(tmp_path / "a.csv")
+
+
+def test_a_quoted_empty_cell_is_a_row_and_an_empty_line_is_none(tmp_path):
+    file, skipped = tmp_path / "a.csv", []
+    file.write_text('text\nhello\n""\n\n  \n"  "\nworld\n')
+    assert [row.line for row in read_rows(file, on_error="skip", skipped=skipped)] == [2, 7]
+    reason = "text is empty; write a text or leave the row out"
+    assert skipped == [f"{file}:3: {reason}", f"{file}:6: {reason}"]
 
 
 def test_a_format_of_the_minority_is_at_fault(tmp_path):

@@ -6,9 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from ftlab.data.quality.leaks import find_leaks
 from ftlab.data.rows import Row, Rows
 from ftlab.data.splits import Split, assign, split_rows
 from ftlab.errors import FtlabError, SettingError
+from tests.data.quality.conftest import lesson
 
 
 def row(line, question, answer="yes", **extra):
@@ -132,7 +134,7 @@ def test_each_row_is_validated_on_in_exactly_one_fold(k, split):
     assert max(sizes) - min(sizes) <= (1 if split.group is None else 4)
 
 
-@pytest.mark.parametrize("twin", ["What is it?", "what  is\nIT", "What is it"])
+@pytest.mark.parametrize("twin", ["What is it?", "what  is\nIT", "What is it", "What—is… it？"])
 def test_equal_questions_are_never_torn_apart(twin):
     data = Rows.of([*(row(i + 1, f"question {i}") for i in range(60)), *(row(61 + i, twin) for i in range(9))])
     data = Rows.of([*data, row(70, "What is it?", "no")])
@@ -210,3 +212,34 @@ def test_a_missing_column_is_named_with_its_place(setting):
 def test_rows_without_a_group_stand_alone():
     parts = split_rows(rows(100, author=lambda i: None), Split(group="author"))
     assert len(parts["validation"]) == 10
+
+
+@pytest.mark.parametrize("fold", [None, "1/5", "2/5", "3/5", "4/5", "5/5"])
+def test_a_split_of_the_lesson_leaks_nothing(fold):
+    data = lesson("train_1k")
+    parts = split_rows(data, Split(validation=0.1), fold)
+    assert find_leaks(parts).found == []
+    assert len(parts["validation"]) == round(len(data) * (0.2 if fold else 0.1))
+
+
+def test_the_same_question_under_another_system_prompt_stays_on_its_side():
+    def told(i, system):
+        chat = row(i + 1, f"Question {i // 2}?")
+        return Row([{"role": "system", "content": system}, *chat.messages], chat.file, chat.line)
+
+    parts = split_rows(Rows.of(told(i, f"You are {i}.") for i in range(100)), Split(validation=0.3))
+    assert not {(line - 1) // 2 for line in lines(parts["train"])} & {
+        (line - 1) // 2 for line in lines(parts["validation"])
+    }
+
+
+def test_near_questions_stay_together_and_exercises_of_a_template_do_not():
+    words = [f"{a}{b}" for a in ("bal", "dor", "fim", "gul", "hep") for b in ("an", "eth", "ir", "os", "um", "yk")]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, 14)) for _ in range(60)]
+    near = [" ".join([*text.split()[:-1], "other"]) for text in texts]
+    parts = split_rows(Rows.of(row(i + 1, text) for i, text in enumerate([*texts, *near])), Split(validation=0.4))
+    assert not {line % 60 for line in lines(parts["train"])} & {line % 60 for line in lines(parts["validation"])}
+    ask = "A shop sells {} boxes with {} pens on each of {} days of the week. How many pens is that in all?"
+    exercises = Rows.of(row(i + 1, ask.format(*rng.integers(1, 99, 3))) for i in range(100))
+    assert len(split_rows(exercises, Split(validation=0.3))["validation"]) == 30

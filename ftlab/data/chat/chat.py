@@ -70,7 +70,7 @@ class Chat:
         """Return the ids of a conversation up to where the assistant's next turn begins.
 
         Args:
-            messages: the turns so far.
+            messages: the turns so far, or the beginning of a text as the one message of the role `document`.
             tools: schemas of the functions that the assistant may call.
 
         Raises:
@@ -79,9 +79,10 @@ class Chat:
         literal = self.control.occur_in(messages, tools)
         if literal:
             messages, tools, mark = self.control.break_up(messages, tools)
-        text = self.template.render(messages, tools, prompt=True)
+        document = bool(messages) and messages[0]["role"] == _DOCUMENT
+        text = messages[0]["content"] if document else self.template.render(messages, tools, prompt=True)
         [encoded] = self._tokenize([Marked(self.control.for_twin(text, mark) if literal else text, [])], literal)
-        return encoded.ids.tolist()
+        return [*(self._beginning if document else []), *encoded.ids.tolist()]
 
     def encode(
         self, chats: Sequence[Messages], tools: Sequence[Tools] | None = None, learn: Learn | None = None

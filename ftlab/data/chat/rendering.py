@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -21,7 +22,7 @@ _OURS = {"train", "weight"}
 _PLAIN = {"role", "content"}
 _MARKER = re.compile(r"\{%[-+]?\s*(end)?generation\s*([-+]?)%\}")
 #: What the markers are made to print: transformers' own account of them errs inside of macros.
-_BEGIN, _END = "Qzftlabbegin", "Qzftlabend"
+_MARK = "Qzftlabmark"
 
 
 class Template:
@@ -39,7 +40,6 @@ class Template:
         # A comment makes the text our own, so that the clock is not stopped for anybody else's use of the template.
         self.source = f"{{# ftlab #}}\n{source}" if self.dated else source
         self.has_markers = bool(_MARKER.search(source))
-        self._marked = _MARKER.sub(_printing, self.source)
         self.names = names
         self.now = now
         self.parts = False
@@ -64,8 +64,11 @@ class Template:
         """
         if not self.has_markers:
             return None
-        [marked] = self._apply([messages], tools, chat_template=self._marked)
-        pieces = re.split(f"{_BEGIN}|{_END}", marked)
+        mark = _MARK
+        while mark in text:
+            mark += "x"
+        [marked] = self._apply([messages], tools, chat_template=_MARKER.sub(partial(_printing, mark), self.source))
+        pieces = re.split(f"{mark}(?:begin|end)", marked)
         if "".join(pieces) != text:
             return None
         bounds = list(accumulate(map(len, pieces[:-1])))
@@ -113,9 +116,9 @@ class Template:
         return all(content in text for content in contents)
 
 
-def _printing(marker: re.Match[str]) -> str:
-    """Return a marker that prints where it stands, with the same white space around it."""
+def _printing(mark: str, marker: re.Match[str]) -> str:
+    """Return a marker that prints a mark where it stands, with the same white space around it."""
     ends, right = marker.groups()
     if ends:
-        return f"{marker[0][:3].rstrip()} print '{_END}' %}}{marker[0]}"
-    return f"{marker[0]}{{% print '{_BEGIN}' {right}%}}"
+        return f"{marker[0][:3].rstrip()} print '{mark}end' %}}{marker[0]}"
+    return f"{marker[0]}{{% print '{mark}begin' {right}%}}"

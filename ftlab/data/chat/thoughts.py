@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from ftlab.data.chat.learn import END_THINK, THINK
 from ftlab.data.chat.rendering import Message, Span, Template, Tools
-from ftlab.data.chat.turns import PROBE, Part
+from ftlab.data.chat.turns import Part, probe_for
 from ftlab.errors import FtlabError
 
 _THOUGHT = re.compile(rf"{THINK}.*?(?:{END_THINK}|\Z)", re.DOTALL)
-_PROBE = PROBE.format("thought")
 
 
 def thoughts(template: Template, messages: Sequence[Message], tools: Tools, part: Part) -> list[Span]:
@@ -42,7 +41,8 @@ def _after(text: str, tag: str) -> int:
 def _where(template: Template, messages: Sequence[Message], tools: Tools, text: str, reasoning: str) -> int:
     """Return where the last turn's reasoning stands: where a probe in its place does."""
     *history, turn = messages
-    at = template.render([*history, {**turn, "reasoning_content": _PROBE}], tools).find(_PROBE)
+    probe = probe_for("thought", messages, tools)
+    at = template.render([*history, {**turn, "reasoning_content": probe}], tools).find(probe)
     if at < 0 or text[at : at + len(reasoning)] != reasoning:
         raise FtlabError(
             f"the reasoning of turn {len(messages)} cannot be told from the rest of it; learn it too, or take it out"

@@ -15,9 +15,8 @@ from ftlab.data.chat.learn import THINK
 from ftlab.data.chat.rendering import Message, Span, Template, Tools
 from ftlab.errors import FtlabError
 
-#: Stands for a content that is to be found again; letters that no template changes.
-PROBE = "Qzftlab{}zQ"
-_LAST = PROBE.format("last")
+#: Stands for a content that is to be found again; letters that no template changes, and no end of it is its beginning.
+PROBE = "Qzftlab{}z"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,9 @@ class Turns:
     def left_out(self, messages: Sequence[Message], tools: Tools = None) -> int | None:
         """Return the first turn of a user, system or tool that the template never prints, if there is one."""
         probes = {
-            i: PROBE.format(f"out{i}") for i, m in enumerate(messages) if m["role"] != "assistant" and m.get("content")
+            i: probe_for(f"out{i}", messages, tools)
+            for i, m in enumerate(messages)
+            if m["role"] != "assistant" and m.get("content")
         }
         probed = [{**m, "content": probes[i]} if i in probes else m for i, m in enumerate(messages)]
         try:
@@ -118,41 +119,59 @@ class Turns:
         history, message = messages[:index], messages[index]
         prompt = self.template.render(history, tools, prompt=True)
         text = self.template.render(messages[: index + 1], tools)
-        probe = self.template.render([*history, _probed(message)], tools)
-        if _LAST not in probe:
+        probe = probe_for("last", messages[: index + 1], tools)
+        probed = self.template.render([*history, _probed(message, probe)], tools)
+        if probe not in probed:
             lost = "the tool calls" if message.get("tool_calls") else "the content"
             raise FtlabError(f"the chat template leaves out {lost} of turn {index + 1}; choose another template")
-        start = len(prompt) if text.startswith(prompt) else self._start(messages, index, prompt, text, tools)
+        start = len(prompt) if text.startswith(prompt) else self._start(messages, index, prompt, text, tools, probe)
+        tail = probed[probed.rfind(probe) + len(probe) :]
+        turn = self._ended(message, Turn(index, text, [(start, len(text))]), tail)
         marked = self.template.marked(messages[: index + 1], text, tools)
         if marked is not None:
-            turn = Turn(index, text, [(max(start, begin), end) for begin, end in marked if end > start])
-        else:
-            turn = self._ended(message, Turn(index, text, [(start, len(text))]), probe)
+            own = [(max(start, begin), end) for begin, end in marked if end > start or begin == start]
+            turn = self._up_to_end(Turn(index, text, own), turn)
         if text[:start] == prompt[:start]:
             return turn
         # The template rewrites the history once the turn is there: what the model will be asked is the prompt.
         moved = len(prompt) - start
         return Turn(index, prompt + turn.text[start:], [(begin + moved, end + moved) for begin, end in turn.spans])
 
-    def _start(self, messages: Sequence[Message], index: int, prompt: str, text: str, tools: Tools) -> int:
+    def _start(self, messages: Sequence[Message], index: int, prompt: str, text: str, tools: Tools, probe: str) -> int:
         """Return where a turn starts in a text that does not go on from its prompt."""
         before = self.template.render(messages[:index], tools)
         cue = prompt[len(before) :] if prompt.startswith(before) else ""
         thought = len(before) + cue.find(THINK)
         if THINK in cue and text.startswith(prompt[:thought]):
             return thought  # the prompt opens or closes a thought other than this turn's, which has its own
-        bare = self.template.render([*messages[:index], {"role": "assistant", "content": _LAST}], tools)
-        if cue.strip() and (at := bare.rfind(cue, 0, bare.find(_LAST))) >= 0 and text.startswith(bare[: at + len(cue)]):
+        bare = self.template.render([*messages[:index], {"role": "assistant", "content": probe}], tools)
+        if cue.strip() and (at := bare.rfind(cue, 0, bare.find(probe))) >= 0 and text.startswith(bare[: at + len(cue)]):
             return at + len(cue)
         raise FtlabError(
             f"the chat template rewrites what is before turn {index + 1} when that turn is there, so its tokens cannot "
             "be told; end the chat before it, or choose another template"
         )
 
-    def _ended(self, message: Message, turn: Turn, probe: str) -> Turn:
-        """Return the turn with its end: the last control token after its contents, or else the usual one."""
+    def _up_to_end(self, marked: Turn, ended: Turn) -> Turn:
+        """Return a turn as it is marked, and its end token with it where the markers stop just before that."""
+        text, spans = marked.text, marked.spans
+        if spans:
+            start, end = spans[-1]
+            stop = ended.spans[0][1]
+            between = ended.text[start + len(text[start:end].rstrip()) : stop]
+            if stop > end and self.control.fullmatch(between.strip()):
+                text, spans = ended.text, [*spans[:-1], (start, stop)]
+        return Turn(marked.index, text, [(start, end) for start, end in spans if start < end])
+
+    def _ended(self, message: Message, turn: Turn, tail: str) -> Turn:
+        """Return the turn with its end: the last control token after its contents, or else the usual one.
+
+        Args:
+            message: the turn's.
+            turn: all of the text from its start.
+            tail: what the template writes after a content.
+        """
         text, [(start, _)] = turn.text, turn.spans
-        tail = probe[probe.rfind(_LAST) + len(_LAST) :]
         at = max(start, len(text) - len(tail)) if text.endswith(tail) else start
         ends = [found.end() for found in self.control.finditer(text, at)]
         if not ends:
@@ -165,15 +184,16 @@ class Turns:
     def _usual_end(self, calls: bool) -> str | None:
         """Return the control token that ends a turn of one answer, or else opens the next one, or the end of text."""
         if calls not in self._usual_ends:
-            call = {"type": "function", "function": {"name": _LAST, "arguments": {}}}
-            answer: Message = {"role": "assistant", "content": "" if calls else _LAST}
+            probe = PROBE.format("last")
+            call = {"type": "function", "function": {"name": probe, "arguments": {}}}
+            answer: Message = {"role": "assistant", "content": "" if calls else probe}
             chat = [{"role": "user", "content": "Hi"}, answer | ({"tool_calls": [call]} if calls else {})]
             following = {"role": "tool" if calls else "user", "content": "Hi"}
             try:
                 text, longer = self.template.render(chat), self.template.render([*chat, following])
             except FtlabError:
                 text = longer = ""
-            own = self.control.findall(text, text.rfind(_LAST) + len(_LAST))
+            own = self.control.findall(text, text.rfind(probe) + len(probe))
             after = self.control.match(longer, len(text)) if text and longer.startswith(text) else None
             self._usual_ends[calls] = own[-1] if own else after[0] if after else self.eos
         return self._usual_ends[calls]
@@ -191,10 +211,18 @@ class Turns:
         return spans
 
 
-def _probed(message: Message) -> Message:
+def probe_for(name: str, messages: Sequence[Message], tools: Tools) -> str:
+    """Return a probe of this name that no text of the chat holds."""
+    held = repr((messages, tools))
+    while (probe := PROBE.format(name)) in held:
+        name += "x"
+    return probe
+
+
+def _probed(message: Message, probe: str) -> Message:
     """Return a turn whose last text can be found again: the content, or the name of the last call."""
-    probed = {**message, "content": _LAST}
+    probed = {**message, "content": probe}
     if calls := message.get("tool_calls"):
-        last = {**calls[-1], "function": {**calls[-1]["function"], "name": _LAST}}
+        last = {**calls[-1], "function": {**calls[-1]["function"], "name": probe}}
         probed |= {"content": message.get("content"), "tool_calls": [*calls[:-1], last]}
     return probed

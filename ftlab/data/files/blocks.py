@@ -101,12 +101,17 @@ def grouped(records: Iterable[tuple[int, Any, int]]) -> Iterator[Records]:
     """Put records, each with its line and its bytes, together to blocks."""
     group: list[tuple[int, Any]] = []
     filled = 0
-    for line, record, own in records:
-        group.append((line, record))
-        filled += own
-        if filled >= BLOCK:
+    try:
+        for line, record, own in records:
+            group.append((line, record))
+            filled += own
+            if filled >= BLOCK:
+                yield Records(group, filled)
+                group, filled = [], 0
+    except BrokenError:  # what came before has its own faults, which are told first
+        if group:
             yield Records(group, filled)
-            group, filled = [], 0
+        raise
     if group:
         yield Records(group, filled)
 

@@ -13,8 +13,20 @@ csv.field_size_limit(sys.maxsize)
 
 
 def cells_of(stream: Iterable[bytes], delimiter: str) -> Iterator[tuple[int, Any, int]]:
-    """Yield the rows of a CSV; quoted cells may go over several lines, and a row's line is its first."""
-    reader = csv.reader((raw.decode("utf-8", "surrogateescape") for raw in stream), delimiter=delimiter, strict=True)
+    """Yield the rows of a CSV; quoted cells may go over several lines, and a row's line is its first.
+
+    Raises:
+        BrokenError: the header is none, or a quote goes over several lines and ends wrongly: rows are lost in it.
+    """
+    last = ""
+
+    def lines() -> Iterator[str]:
+        nonlocal last
+        for raw in stream:
+            last = raw.decode("utf-8", "surrogateescape")
+            yield last
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
         line = reader.line_num + 1
@@ -24,11 +36,14 @@ def cells_of(stream: Iterable[bytes], delimiter: str) -> Iterator[tuple[int, Any
         except StopIteration:
             return
         except csv.Error as error:
+            if reader.line_num > line:
+                what = f"a cell from here to line {reader.line_num} is not closed by a quote of its own ({error})"
+                raise BrokenError(f"{what}; close it, and double the quotes inside cells", line) from error
             fault = Fault(f"not CSV ({error}); quote cells that hold a comma, a quote or a line end, and double quotes")
         except UnicodeEncodeError:
             fault = Fault("not UTF-8; save the file as UTF-8")
         else:
-            if not any(cell.strip() for cell in cells) and len(cells) <= 1:
+            if len(cells) <= 1 and not last.strip():  # a quoted empty cell is a row
                 continue
             if not header:
                 header = _header(cells, line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ftlab.data.checks import from_json
 from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_text
 
 
@@ -13,7 +14,7 @@ class Alpaca(Format):
     """An instruction, `{"instruction": "Add.", "input": "2 and 2", "output": "4", "history": [["Hi", "Hello"]]}`.
 
     The user's turn is the instruction, a blank line, and the input where there is one. `history` are earlier pairs of
-    a question and its answer; `system` may be there too.
+    a question and its answer, or their JSON; `system` may be there too.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("instruction", "output")
@@ -33,7 +34,7 @@ class Alpaca(Format):
         """Return system, history, instruction with input, and output."""
         system = take_optional_text(record, self.system)
         turns = [{"role": "system", "content": system}] if system else []
-        turns += self._earlier(record.pop(self.history, None) or [])
+        turns += self._earlier(record.pop(self.history, None))
         asked = [take_text(record, self.instruction), take_optional_text(record, self.input)]
         turns.append({"role": "user", "content": "\n\n".join(text for text in asked if text)})
         if drop_null(record, self.output):
@@ -41,6 +42,10 @@ class Alpaca(Format):
         return turns
 
     def _earlier(self, history: Any) -> list[dict[str, Any]]:
+        if isinstance(history, str):
+            history = from_json(history) if history.strip() else None
+        if not history:
+            return []
         if not isinstance(history, list):
             raise ValueError(f"{self.history} is {type(history).__name__}, not a list; write [[question, answer], ...]")
         turns = []

@@ -14,6 +14,8 @@ class Format(ABC):
     prompts without answers. None: the format is always named."""
     ends_with_answer: ClassVar[bool] = False
     """Whether a record has one answer, which ends the chat; a chat to learn from that ends otherwise is at fault."""
+    documents: ClassVar[bool] = False
+    """Whether a record may be a text alone, one message of the role `document`."""
 
     @abstractmethod
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:

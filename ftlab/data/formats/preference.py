@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ftlab.data.checks import unpacked
 from ftlab.data.formats.base import Format, drop_null, take_optional_text
 from ftlab.data.formats.prompt_completion import as_messages
 
@@ -13,8 +14,8 @@ from ftlab.data.formats.prompt_completion import as_messages
 class Preference(Format):
     """A better and a worse answer, `{"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}`.
 
-    Each may be a list of messages; `chosen` and `rejected` may begin with the messages of the prompt, which may then be
-    missing. Supervised training learns the chosen answer.
+    Each may be a list of messages or its JSON; `chosen` and `rejected` may begin with the messages of the prompt, which
+    may then be missing. Supervised training learns the chosen answer.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
@@ -30,6 +31,8 @@ class Preference(Format):
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the prompt and the better answer; the worse one stays in the record, without the prompt."""
+        for key in (self.chosen, self.rejected):
+            record[key] = unpacked(record[key])
         answers = [key for key in (self.chosen, self.rejected) if not isinstance(record[key], list)]
         has_prompt = drop_null(record, self.prompt)
         if answers and not has_prompt:

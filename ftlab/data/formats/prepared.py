@@ -14,6 +14,7 @@ class PreparedRows(Format):
     """Rows of a folder that `ftlab data prepare` wrote, as they were."""
 
     columns: ClassVar[tuple[str, ...]] = ("messages", "tools", "rejected", "extra", "file", "line")
+    documents: ClassVar[bool] = True
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the messages; file and line, the origin, are for those who look into the folder."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ftlab.data.checks import unpacked
 from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_text
 
 
 def as_messages(record: dict[str, Any], key: str, role: str) -> list[dict[str, Any]]:
-    """Take a text, which is one message of the role, or a list of messages."""
+    """Take a text, which is one message of the role, or a list of messages or its JSON."""
+    record[key] = unpacked(record[key])
     if isinstance(record[key], list):
         return record.pop(key)
     return [{"role": role, "content": take_text(record, key)}]
@@ -17,7 +19,10 @@ def as_messages(record: dict[str, Any], key: str, role: str) -> list[dict[str, A
 
 @dataclass
 class PromptCompletion(Format):
-    """A prompt and its completion, `{"prompt": "2 + 2?", "completion": "4"}`; each may be a list of messages."""
+    """A prompt and its completion, `{"prompt": "2 + 2?", "completion": "4"}`; each may be a list of messages.
+
+    A text that is the JSON of such a list, as cells of CSV and Parquet hold it, is that list.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
     ends_with_answer: ClassVar[bool] = True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ftlab.data.checks import checked, from_json
 from ftlab.data.formats.base import Format, take_optional_text
 from ftlab.errors import choices_help
 
@@ -28,7 +28,7 @@ class ShareGPT(Format):
 
     `from` is human, gpt, system, function_call (`value` is the JSON of `{"name": ..., "arguments": {...}}`, or a list
     of them) or observation (the function's result). The functions are listed under `tools`, the system message may
-    stand under `system`.
+    stand under `system`. The turns may be JSON, as cells of tables hold them.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("conversations",)
@@ -40,10 +40,15 @@ class ShareGPT(Format):
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the turns, renamed."""
         turns = record.pop(self.key)
+        if isinstance(turns, str):
+            turns = from_json(turns)
         if not isinstance(turns, list) or not turns:
             raise ValueError(f'{self.key} must be a list of turns; write [{{"from": ..., "value": ...}}, ...]')
-        messages = [self._message(turn, index) for index, turn in enumerate(turns)]
+        made = [self._message(turn, index) for index, turn in enumerate(turns)]
+        messages = checked(made, need_answer=False, what=self.key)  # here, where a fault has the turn's place
         system = take_optional_text(record, self.system)
+        if system and messages[0]["role"] == "system":
+            raise ValueError(f'{self.key}[0]: a second system message beside "{self.system}"; make one of the two')
         return [{"role": "system", "content": system}, *messages] if system else messages
 
     def _message(self, turn: Any, index: int) -> dict[str, Any]:
@@ -67,10 +72,7 @@ class ShareGPT(Format):
 
 
 def _calls(text: str, where: str) -> Any:
-    try:
-        calls = json.loads(text)
-    except (ValueError, RecursionError):
-        calls = None
+    calls = from_json(text)
     if not isinstance(calls, (dict, list)) or not calls:
         raise ValueError(f'{where}: the value is no function call; write {{"name": ..., "arguments": {{...}}}} as JSON')
     return calls if isinstance(calls, list) else [calls]

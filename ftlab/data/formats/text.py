@@ -13,6 +13,7 @@ class Text(Format):
     """A text without a template, all of it learnt, `{"text": "Once upon a time"}`, or a file of plain text."""
 
     columns: ClassVar[tuple[str, ...]] = ("text",)
+    documents: ClassVar[bool] = True
     key: str = "text"
     """Column of the text."""
     split: Literal["paragraph", "line", "file"] = "paragraph"

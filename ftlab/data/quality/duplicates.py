@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from ftlab.data.quality.text import answer, content, digest, squeezed, words
+from ftlab.data.quality.text import compared, compared_answer, digest, normalised
 from ftlab.data.quality.wording import Wording, sample
 from ftlab.data.rows import Row, Rows
 
@@ -40,14 +40,14 @@ def prints(rows: Rows) -> Prints:
     wording = Wording(())
     for i, row in enumerate(tqdm(rows, "comparing rows", unit="row", delay=2, leave=False)):
         said = wording(whole(row))
-        asked = "\n".join(f"{m['role']}: {_plain(content(m))}" for m in row.prompt)
-        ended = answer(row)
+        asked = "\n".join(f"{m['role']}: {normalised(compared(m))}" for m in row.prompt)
+        ended = compared_answer(row)
         found[i] = (
             digest(json.dumps([row.messages, row.tools, row.rejected], sort_keys=True, ensure_ascii=False)),
             said.normalised,
             said.number_masked,
             digest(asked),
-            0 if ended is None else digest(_plain(ended)),
+            0 if ended is None else digest(ended),
         )
     return Prints(*found.T)
 
@@ -104,11 +104,7 @@ def firsts(all_groups: list[np.ndarray]) -> Iterator[tuple[int, int]]:
 
 def whole(row: Row) -> str:
     """Return all that a row says, its roles between."""
-    return "\n".join(f"{message['role']}: {content(message)}" for message in row.messages)
-
-
-def _plain(text: str) -> str:
-    return squeezed(words(text)) or text
+    return "\n".join(f"{message['role']}: {compared(message)}" for message in row.messages)
 
 
 def _with_numbers(shingles: np.ndarray, numbers: str) -> np.ndarray:

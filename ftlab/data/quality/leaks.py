@@ -9,9 +9,9 @@ from typing import Literal
 from tqdm import tqdm
 
 from ftlab.data.quality.neighbours import Held, Kind
-from ftlab.data.quality.text import answer, question, squeezed, words
+from ftlab.data.quality.text import compared_answer, compared_question
 from ftlab.data.quality.wording import Said, Wording, sample
-from ftlab.data.rows import Row, Rows
+from ftlab.data.rows import Rows
 from ftlab.errors import FtlabError
 
 #: What is learnt from comes first; test and exam may be one file, and nothing is chosen by either.
@@ -71,7 +71,8 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     their words and pairs of words in common (`near`), are leaks unless they share but a template: where the data
     hold three or more other fillings of the wording with other numbers that are about 0.6 times as alike, the pair does
     not stand out, and is what a generator of exercises makes of two draws. Those are counted apart. The bar is lower
-    in a split where hardly any close pair stands out, and higher in one where most do.
+    in a split where hardly any close pair stands out, and higher in one where most do. Where there are no three to judge
+    by, a pair is a leak unless most numbers, two at least, and the answers differ.
 
     Args:
         splits: rows by `train`, `validation`, `test` and `exam`, any of which may be missing.
@@ -80,12 +81,12 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     held = Held([name for name in known if name != "train"])
     if not held.splits or len(known) < 2:
         return Leaks()
-    wording = Wording(question(row) for rows in known.values() for row in sample(rows))
+    wording = Wording(compared_question(row) for rows in known.values() for row in sample(rows))
     total = sum(len(rows) for name, rows in known.items() if name != "train")
     with _bar(total + sum(map(len, known.values())), "looking for leaks") as bar:
         for name in held.splits:
             for i, row in enumerate(known[name]):
-                held.add(name, i, wording(question(row)))
+                held.add(name, i, wording(compared_question(row)))
                 bar.update()
         held.freeze()
         pairs = []
@@ -93,13 +94,33 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
             into = [split for split in _INTO.get(name, ()) if split in known]
             pairs += [_Pair(name, i, *found) for found in held.meet(said, into)]
     bars = held.as_alike()
-    leaking = [
-        pair for pair in pairs if held.stands_out(pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)])
-    ]
+    found, leaking = [], set()
+    for pair in pairs:
+        if held.stands_out(pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)]):
+            leak = _leak(pair, held, known)
+            if leak.same_answer or not pair.refilled or held.can_judge(pair.held):
+                found.append(leak)
+                leaking.add(pair.held)
     templates = dict.fromkeys(held.splits, 0)
-    for at in held.closest.keys() - {pair.held for pair in leaking}:
+    for at in held.closest.keys() - leaking:
         templates[held.split_of(at)] += 1
-    return Leaks([_leak(pair, held, known) for pair in leaking], templates)
+    return Leaks(found, templates)
+
+
+def twins(rows: Rows) -> list[tuple[int, int]]:
+    """Return pairs of rows that would be leaks, but of equal questions, if a split parted them."""
+    wording = Wording(map(compared_question, sample(rows)))
+    held = Held(["rows"])
+    with _bar(2 * len(rows), "looking for near questions") as bar:
+        for i, row in enumerate(rows):
+            held.add("rows", i, wording(compared_question(row)))
+            bar.update()
+        held.freeze()
+        pairs = []
+        for i in range(len(rows)):
+            pairs += [(i, other) for other in held.twins(i)]
+            bar.update()
+    return pairs
 
 
 def rows_to_drop(leaks: Leaks, on_leak: Literal["stop", "drop", "warn"] = "stop") -> list[int]:
@@ -128,6 +149,7 @@ class _Pair:
     kind: Kind
     held: int
     similarity: float
+    refilled: bool
 
 
 def _leak(pair: _Pair, held: Held, splits: Mapping[str, Rows]) -> Leak:
@@ -142,19 +164,14 @@ def _leak(pair: _Pair, held: Held, splits: Mapping[str, Rows]) -> Leak:
         into_row=into_row,
         into_place=other.place(into_row),
         similarity=pair.similarity if pair.kind == "near" else 1.0,
-        same_answer=_answer(one[pair.row]) == _answer(other[into_row]),
+        same_answer=compared_answer(one[pair.row]) == compared_answer(other[into_row]),
     )
-
-
-def _answer(row: Row) -> str | None:
-    text = answer(row)
-    return None if text is None else squeezed(words(text)) or text
 
 
 def _stream(splits: Mapping[str, Rows], wording: Wording, bar: tqdm) -> Iterator[tuple[str, int, Said]]:
     for name, rows in splits.items():
         for i, row in enumerate(rows):
-            yield name, i, wording(question(row))
+            yield name, i, wording(compared_question(row))
             bar.update()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -81,8 +82,10 @@ class Held:
             bars[split] = AS_ALIKE_ELSEWHERE - usual * (AS_ALIKE_ELSEWHERE - AS_ALIKE_AMONG_TEMPLATES)
         return bars
 
-    def meet(self, said: Said, splits: Iterable[str]) -> Iterator[tuple[Kind, int, float]]:
+    def meet(self, said: Said, splits: Iterable[str]) -> Iterator[tuple[Kind, int, float, bool]]:
         """Return the closest held-out question of each split, if one is close; and learn what fillings there are.
+
+        The last of each is whether most of the numbers differ, two at least.
 
         Args:
             said: a question of any split.
@@ -102,7 +105,30 @@ class Held:
             if kind not in ("exact", "normalised"):
                 self.closest[at] = max(similarity, self.closest.get(at, 0.0))
             if self.stands_out(kind, at, similarity, AS_ALIKE_ELSEWHERE):  # it can only lose this later
-                yield closest
+                yield *closest, _mostly_other(said.numbers, self._said[at].numbers)
+
+    def can_judge(self, at: int) -> bool:
+        """Return whether there are fillings enough of a question's wording to judge by."""
+        return len(self._fillings[at]) == FILLINGS
+
+    def twins(self, at: int) -> list[int]:
+        """Return the close questions that stand out, of which this one would be a leak."""
+        said = self._said[at]
+        near, similarities = self._near(said.shingles)
+        close = []
+        for i, similarity in zip(near.tolist(), similarities.tolist(), strict=True):
+            other = self._said[i]
+            if said.numbers != other.numbers:
+                self._learn(at, other.numbers, similarity)
+            if i != at and (
+                (said.long and (said.reordered == other.reordered or self._is_near(said, other, similarity)))
+                or (
+                    said.number_masked == other.number_masked
+                    and (said.long or _mostly_equal(said.numbers, other.numbers))
+                )
+            ):
+                close.append((i, similarity))
+        return [i for i, similarity in close if self.stands_out("near", at, similarity, AS_ALIKE_ELSEWHERE)]
 
     def _closest(self, said: Said, split: str, alike: dict[int, float]) -> tuple[Kind, int, float] | None:
         for kind in ("exact", "normalised"):
@@ -168,3 +194,9 @@ class Held:
 
 def _mostly_equal(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return 2 * sum(a == b for a, b in zip(one, other, strict=True)) > len(one)
+
+
+def _mostly_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    most = max(len(one), len(other))
+    differ = most - (Counter(one) & Counter(other)).total()
+    return differ >= 2 and 2 * differ > most

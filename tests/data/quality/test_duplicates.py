@@ -3,8 +3,10 @@
 import random
 
 import numpy as np
+import pytest
 
 from ftlab.data.quality import duplicates
+from ftlab.data.rows import Row, Rows
 from tests.data.quality.conftest import lesson, table
 from tests.data.quality.test_leaks import case, punctuation, swap, synonym
 
@@ -49,3 +51,29 @@ def test_the_lesson_repeats_one_question():
     prints = duplicates.prints(lesson("train_1k"))
     assert len(np.unique(prints.exact)) == 1115
     assert lists(duplicates.groups(prints.question))[0] == [117, 137]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("temp -5 today", "cold"), ("temp 5 today", "cold")),
+        (("x = -y", "no"), ("x = y", "no")),
+        (("C", "a"), ("C#", "a")),
+        (("a_b", "a"), ("a b", "a")),
+    ],
+)
+def test_signs_that_change_the_meaning_make_no_duplicate(one, other):
+    prints = duplicates.prints(table([one, other, (other[0], "else")]))
+    assert duplicates.groups(prints.normalised) == []
+    assert lists(duplicates.conflicts(prints)) == [[1, 2]]
+
+
+@pytest.mark.parametrize("other", [{"a": -1}, {"a": "1"}, {"a": 1.0}, {"A": 1}, {"a": [1]}, {"b": 1}])
+def test_calls_are_equal_only_if_every_sign_is(other):
+    def call(arguments):
+        made = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
+        return Row([{"role": "user", "content": "Do it."}, made], "c.jsonl", 1)
+
+    prints = duplicates.prints(Rows.of([call({"a": 1, "c": 2}), call({**other, "c": 2}), call({"c": 2, "a": 1})]))
+    assert lists(duplicates.groups(prints.normalised)) == [[0, 2]]
+    assert len(set(prints.answer.tolist())) == 2

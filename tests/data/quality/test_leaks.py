@@ -137,6 +137,22 @@ def test_exercises_of_one_generator_are_templates_and_no_leaks(train):
     assert len(find_leaks({"train": own(train), "exam": own("exam")})) == 0
 
 
+def test_few_exercises_of_one_generator_are_no_leaks_either():
+    leaks = find_leaks({"train": own("train_1k")[:40], "validation": own("validation")[:20]})
+    assert leaks.found == []
+    assert leaks.templates["validation"] > 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer", "count"),
+    [((60, 2, 9), "30", 0), ((60, 2, 9), "20", 1), ((61, 3, 9), "30", 0), ((60, 3, 5), "30", 1)],
+)
+def test_without_other_fillings_most_numbers_and_the_answer_must_differ(numbers, answer, count):
+    text = "A train runs {} km in {} hours without a stop on the way, and stands for {} minutes. How fast is it?"
+    train, exam = table([(text.format(60, 3, 9), "20")]), table([(text.format(*numbers), answer)])
+    assert len(find_leaks({"train": train, "exam": exam})) == count
+
+
 def test_equal_questions_of_a_generator_are_leaks_all_the_same():
     train, exam = own("train_1k"), own("exam")
     copies = [question(row).upper() for row in train[100:110]]
@@ -173,6 +189,13 @@ def test_shared_instructions_and_system_prompts_make_no_leak(docstrings):
         ("Is 30% much?", "Is 30 much?"),
         ("Who wrote Faust?", "Who wrote Hamlet?"),
         ("What is the capital of France?", "What is the capital of Spain?"),
+        ("-5 + 3?", "5 + 3?"),
+        ("Is x = -y?", "Is x = y?"),
+        ("What is C?", "What is C#?"),
+        ("What is C?", "What is C++?"),
+        ("What is a_b?", "What is a b?"),
+        ("ab*cd", "ab/cd"),
+        ("x != y", "x = y"),
         ("???", "!!!"),
         ("", "..."),
         ("今日の天気はどうですか", "明日の会議は何時ですか"),
@@ -190,6 +213,7 @@ def test_different_questions_are_no_leak(one, other):
         ("A 240-page book: it costs 1,200 yen.", "a 240 page book it costs 1200 yen", "normalised"),
         ("It’s ﬁne, isn't it?", "its fine isnt it", "normalised"),
         ("What is 8 × 7?", "what is 8 * 7", "normalised"),
+        ("Is −5 less, __really__?", "- is -5 *less* - really", "normalised"),
         ("今日の天気はどうですか？", "今日の 天気は どうですか", "normalised"),
         ("A train runs 60 km in 2 hours. How fast?", "A train runs 61 km in 2 hours. How fast?", "number_masked"),
     ],
