@@ -29,8 +29,7 @@ _MOST_FOR_TWINS = 100_000
 class Split:
     """Rows held out of the training data.
 
-    Rows that ask the same question, but for case, punctuation and white space, always stay on one side; and up to
-    100 000 rows, so do those whose questions are so alike that they would be leaks.
+    Rows that ask the same question always stay on one side; and of up to 100,000 rows, those that would be leaks.
     """
 
     validation: int | float = 0.1

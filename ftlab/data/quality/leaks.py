@@ -18,6 +18,9 @@ from ftlab.errors import FtlabError
 SPLITS = ("train", "validation", "test", "exam")
 _INTO = {"train": ("validation", "test", "exam"), "validation": ("test", "exam")}
 
+#: How alike two questions with different answers must be to be near.
+NEAR_OTHER_ANSWER = 0.8
+
 
 @dataclass(frozen=True)
 class Leak:
@@ -46,7 +49,8 @@ class Leak:
         """Return `train.jsonl:3 (train) asks what exam.jsonl:5 (exam) asks (near, 0.93 alike, same answer)`."""
         alike = f"{self.kind.replace('_', '-')}, {self.similarity:.2f} alike" if self.kind == "near" else self.kind
         told = f"{alike.replace('_', '-')}, {'the same' if self.same_answer else 'another'} answer"
-        return f"{self.place} ({self.split}) asks what {self.into_place} ({self.into}) asks ({told})"
+        what = "nearly what" if self.kind == "near" else "what"
+        return f"{self.place} ({self.split}) asks {what} {self.into_place} ({self.into}) asks ({told})"
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     their words and pairs of words in common (`near`), are leaks unless they share but a template: where the data
     hold three or more other fillings of the wording with other numbers that are about 0.6 times as alike, the pair does
     not stand out, and is what a generator of exercises makes of two draws. Those are counted apart. The bar is lower
-    in a split where hardly any close pair stands out, and higher in one where most do. Where there are no three to judge
-    by, a pair is a leak unless most numbers, two at least, and the answers differ.
+    in a split where hardly any close pair stands out, and higher in one where most do. Where there are no three to
+    judge by, a pair is a leak unless most numbers, two at least, and the answers differ. A near pair with another
+    answer must be closer still: a phrasing that two questions share is not one question.
 
     Args:
         splits: rows by `train`, `validation`, `test` and `exam`, any of which may be missing.
@@ -98,7 +103,8 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     for pair in pairs:
         if held.stands_out(pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)]):
             leak = _leak(pair, held, known)
-            if leak.same_answer or not pair.refilled or held.can_judge(pair.held):
+            close = leak.same_answer or pair.kind != "near" or leak.similarity >= NEAR_OTHER_ANSWER
+            if close and (leak.same_answer or not pair.refilled or held.can_judge(pair.held)):
                 found.append(leak)
                 leaking.add(pair.held)
     templates = dict.fromkeys(held.splits, 0)

@@ -116,7 +116,10 @@ class Held:
         said = self._said[at]
         near, similarities = self._near(said.shingles)
         close = []
-        for i, similarity in zip(near.tolist(), similarities.tolist(), strict=True):
+        for k in np.argsort(-similarities, kind="stable"):
+            i, similarity = int(near[k]), float(similarities[k])
+            if not self.stands_out("near", at, similarity, AS_ALIKE_ELSEWHERE):
+                break  # nor do those that are less alike: of a template few are looked at
             other = self._said[i]
             if said.numbers != other.numbers:
                 self._learn(at, other.numbers, similarity)

@@ -145,7 +145,7 @@ def test_few_exercises_of_one_generator_are_no_leaks_either():
 
 @pytest.mark.parametrize(
     ("numbers", "answer", "count"),
-    [((60, 2, 9), "30", 0), ((60, 2, 9), "20", 1), ((61, 3, 9), "30", 0), ((60, 3, 5), "30", 1)],
+    [((61, 2, 9), "30", 0), ((61, 2, 9), "20", 1), ((61, 3, 9), "30", 1), ((60, 3, 5), "30", 1)],
 )
 def test_without_other_fillings_most_numbers_and_the_answer_must_differ(numbers, answer, count):
     text = "A train runs {} km in {} hours without a stop on the way, and stands for {} minutes. How fast is it?"
@@ -213,7 +213,7 @@ def test_different_questions_are_no_leak(one, other):
         ("A 240-page book: it costs 1,200 yen.", "a 240 page book it costs 1200 yen", "normalised"),
         ("It’s ﬁne, isn't it?", "its fine isnt it", "normalised"),
         ("What is 8 × 7?", "what is 8 * 7", "normalised"),
-        ("Is −5 less, __really__?", "- is -5 *less* - really", "normalised"),
+        ("Is −5 less, __really__?", "- is -5 *less* really", "normalised"),
         ("今日の天気はどうですか？", "今日の 天気は どうですか", "normalised"),
         ("A train runs 60 km in 2 hours. How fast?", "A train runs 61 km in 2 hours. How fast?", "number_masked"),
     ],
