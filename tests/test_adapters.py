@@ -150,6 +150,7 @@ def test_weights_that_do_not_say_their_base_are_a_fault(finished, in_workplace, 
     assert "--ckpt_path: does not say what base it belongs to" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_adapters_answer_on_one_base(finished, questions, tmp_path, monkeypatch, capsys):
     """LoRA between methods that write into the base: each answers as it does alone, and the base is as new."""
     (tmp_path / "intruder.py").write_text(INTRUDER)
@@ -193,6 +194,7 @@ def test_adapters_of_different_bases_are_refused(finished, questions, other, cap
     assert "\n" not in error
 
 
+@pytest.mark.slow
 def test_adapters_need_one_way_to_load_the_base(finished, questions, capsys):
     run = finished[0].folder
     halved = train("halved", "--model.dtype=bfloat16", "--exam=null")

@@ -200,6 +200,7 @@ def test_a_plugin_that_cannot_be_named_so(tmp_path, monkeypatch, capsys, name, e
     assert capsys.readouterr().err.startswith(f"ftlab: error: {expected}")
 
 
+@pytest.mark.slow
 def test_a_plugin_that_fails_is_a_warning_if_unused_and_an_error_if_used(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "plugins/mine.py", METHOD.format(name="Mine") + "\nimport nothing_of_this_name\n")
@@ -430,6 +431,7 @@ exam: {{questions: {data}, format: {setting}, limit: 2, max_new_tokens: 4}}
     assert (first["id"], first["kind"], len(first["messages"])) == ("q0", "sum", 2)
 
 
+@pytest.mark.slow
 def test_a_record_of_another_format_is_named_by_file_and_line(tmp_path):
     write(tmp_path / "plugins/pairs.py", FORMAT)
     write(tmp_path / "a.jsonl", pairs())
@@ -480,6 +482,7 @@ def test_the_readme_has_the_commands_that_are_run_here():
 LATER = [pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS[2:] if not command.startswith("pip")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*COMMANDS[:2], *LATER])
 def test_its_commands_run(command, site, workplace):
     command = re.sub(r"\bftlab (?=fit|methods)", f"{sys.executable} -m ftlab ", command)

@@ -83,6 +83,7 @@ def test_a_resumed_run_takes_the_new_settings(workplace, monkeypatch):
     assert max(rate for step, rate in rates.items() if step > 3) <= 1e-4 < rates[3]
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_told_from_a_fault(workplace):
     command = [sys.executable, "-m", "ftlab", *QUICKSTART, "--exam=null", "--name=stopped", "--trainer.max_epochs=50"]
     process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -103,7 +103,9 @@ def largest_difference(found, expected):
     return max(differences)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
+@pytest.mark.parametrize(
+    "checkpointing", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "checkpointing"]
+)
 @pytest.mark.parametrize("method", [LoRA(r=4, target_modules="all-linear"), Full()], ids=["LoRA", "Full"])
 @pytest.mark.parametrize(("architecture", "attention"), KINDS)
 def test_packed_rows_have_the_loss_and_gradients_of_their_examples(architecture, attention, method, checkpointing):
