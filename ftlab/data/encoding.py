@@ -37,6 +37,10 @@ class Encoding:
     faults: list[tuple[int, str]]
     """Rows that the template refused, each with its reason."""
 
+    def refused(self, rows: Rows) -> list[str]:
+        """Return a line for each row that the template refused, of the rows that were encoded."""
+        return [f"{rows.place(row)}: {reason}" for row, reason in self.faults]
+
 
 @dataclass(frozen=True)
 class _Task:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ftlab.data.chat import Chat, Learn
 from ftlab.data.curriculum import Curriculum, order_keys
-from ftlab.data.encoding import encode_rows, sort_out
+from ftlab.data.encoding import Encoding, encode_rows, sort_out
 from ftlab.data.examples import Examples
 from ftlab.data.formats import Format
 from ftlab.data.loader import PlanLoader
@@ -49,8 +49,7 @@ class ChatData(pl.LightningDataModule):
             `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
         packing: Lay several chats end to end in rows of `max_length` tokens, none of which sees another: the same loss.
         batch_size: Chats, or packed rows, in one forward pass. More is faster on a GPU and takes more memory.
-        batch_tokens: Largest number of tokens, padding included, in one forward pass; replaces `batch_size`. Batches
-            of short chats then hold more of them, so memory is used evenly.
+        batch_tokens: Most tokens, padding included, in one forward pass; replaces `batch_size`, uses memory evenly.
         seed: Seed of the order of batches; None takes the run's `seed_everything`.
     """
 
@@ -164,16 +163,19 @@ class ChatData(pl.LightningDataModule):
             for split, examples in self.examples.items()
         }
 
+    def encoding(self, rows: Rows, chat: Chat, title: str = "chats") -> Encoding:
+        """Return rows as the model sees them, the unfit ones too."""
+        learn = Learn(self.learn, self.learn_reasoning)
+        return encode_rows(rows, chat, learn, self.max_length, self.unfit == "truncate", f"encoding {title}")
+
     def encode(self, rows: Rows, chat: Chat, title: str = "chats") -> Examples:
         """Encode rows and apply the policy for unfit ones.
 
         Raises:
             FtlabError: the template refuses a row, with `unfit: error` a row is unfit; in any case, no row is left.
         """
-        learn = Learn(self.learn, self.learn_reasoning)
-        encoding = encode_rows(rows, chat, learn, self.max_length, self.unfit == "truncate", f"encoding {title}")
-        refused = [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
-        if refused and self.on_error == "stop":
+        encoding = self.encoding(rows, chat, title)
+        if (refused := encoding.refused(rows)) and self.on_error == "stop":
             raise FtlabError(refused[0])
         examples, unfit = sort_out(encoding.examples, rows, self.max_length)
         if unfit and self.unfit == "error":
@@ -206,8 +208,7 @@ class ChatData(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return how far the epoch has come, for a run that resumes in its middle.
 
-        Lightning's own states of loaders are lost where the number of steps is asked for before they are restored,
-        as the schedule does.
+        Lightning loses the states of loaders where the schedule asks for the number of steps before they are restored.
         """
         finished = self._train_loader is None or self._trainer().is_last_batch
         return {"delivered": 0 if finished else self._train_loader.delivered}  # type: ignore[union-attr]

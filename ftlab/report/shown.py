@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ftlab.data.chat import Chat, Learn
-from ftlab.data.encoding import encode_rows
+from ftlab.data.chat import Chat
 from ftlab.data.examples import Encoded
 from ftlab.report.pieces import Piece, split_pieces
 
@@ -63,9 +62,7 @@ def show_rows(data: ChatData, chat: Chat, split: str, numbers: Sequence[int]) ->
         numbers: which rows, counted from 1, after cleaning and splitting.
     """
     rows = data.prepare().rows[split].take([number - 1 for number in numbers])
-    encoding = encode_rows(
-        rows, chat, Learn(data.learn, data.learn_reasoning), data.max_length, data.unfit == "truncate"
-    )
+    encoding = data.encoding(rows, chat, split)
     shown = {at: [Shown(f"row {numbers[at]}", rows.place(at), [], reason)] for at, reason in encoding.faults}
     examples = zip(encoding.examples.row_ids.tolist(), encoding.examples, strict=True)
     for at, group in groupby(examples, key=lambda item: item[0]):

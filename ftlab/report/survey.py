@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ftlab.data.chat import Chat, Learn
-from ftlab.data.encoding import encode_rows
+from ftlab.data.chat import Chat
 from ftlab.data.module import ChatData
 from ftlab.data.preparation import OnLeak, Prepared
 from ftlab.data.quality.describe import describe
@@ -72,9 +71,8 @@ def survey(data: ChatData, chat: Chat, on_leak: OnLeak | None = None, most: int 
 
 
 def _describe(rows: Rows, data: ChatData, chat: Chat, split: str, refused: list[str], most: int | None) -> Description:
-    learn = Learn(data.learn, data.learn_reasoning)
-    encoding = encode_rows(rows, chat, learn, data.max_length, data.unfit == "truncate", f"encoding {split}")
-    refused += [f"{rows.place(row)}: {reason}" for row, reason in encoding.faults]
+    encoding = data.encoding(rows, chat, split)
+    refused += encoding.refused(rows)
     examples = encoding.examples
     if not len(examples):
         raise FtlabError(f"data.{split}: the chat template refuses every row; first {refused[-len(encoding.faults)]}")
