@@ -21,7 +21,7 @@ from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
-from ftlab.errors import FtlabError, require
+from ftlab.errors import FtlabError, SettingError, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import render
 from ftlab.plugins import keep
@@ -105,6 +105,14 @@ class Experiment:
         )
         try:
             lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
+        except ValueError as error:
+            if "val_check_interval" not in str(error):
+                raise
+            raise SettingError(
+                "trainer.val_check_interval",
+                f"an epoch has fewer than {lightning.val_check_interval} batches; take fewer, a share such as 0.5, or "
+                "set trainer.check_val_every_n_epoch to null to count batches over all epochs",
+            ) from error
         except SystemExit:
             if not lightning.interrupted:
                 raise
@@ -157,17 +165,8 @@ class Experiment:
         for line in opening(self.data, self.tuner.chat, colour=has_colour(sys.stdout)):
             tell(line)
         data = self.data
-        parts = [
-            self.tuner.method,
-            self.exam,
-            data.format,
-            data.clean,
-            data.train,
-            data.validation,
-            data.test,
-            data.replay,
-        ]
-        keep(parts, run.plugins)
+        parts = (data.format, data.clean, data.train, data.validation, data.test, data.replay)
+        keep([self.tuner.method, self.exam, *parts], run.plugins)
         if resume:
             _carry_over(Run(resume.parent.parent), run)
             tell(f"resumed    {resume}")

@@ -1,5 +1,6 @@
 """Plugins: three ways in, what happens to those that fail, and what a run keeps of those it used."""
 
+import dataclasses
 import json
 import os
 import re
@@ -266,7 +267,7 @@ def test_settings_are_checked_where_the_type_is_known_to_the_base_class_alone(tm
 
 def python(folder, code, *args, **environment):
     """Run code in a process of its own, where only its plugins are loaded; return what it printed and said."""
-    names = "from ftlab import Grader, Method\nfrom ftlab.plugins import keep, load_plugins, registered\n"
+    names = "from ftlab import Grader, Method\nfrom ftlab.plugins import keep, load_plugins, origin, registered\n"
     command = [sys.executable, "-c", f"import sys\nfrom pathlib import Path\n{names}{code}", *map(str, args)]
     environment = without_environment(**environment)
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -275,11 +276,11 @@ def python(folder, code, *args, **environment):
 
 
 def keep(folder, run, cls, *named, **environment):
-    """Keep what a run with a method, and with all graders, would keep."""
+    """Keep what a run with a method, and with all graders that are plugins, would keep."""
     write(run / "config.yaml", f"plugins: {json.dumps(named)}\n")
     code = (
         "load_plugins(sys.argv[3:])\n"
-        "graders = [cls() for cls in registered(Grader).values()]\n"
+        "graders = [cls() for cls in registered(Grader).values() if origin(cls) != 'built-in']\n"
         "keep([[registered(Method)[sys.argv[1]]()], *graders, None], Path(sys.argv[2]))"
     )
     python(folder, code, cls, run / "plugins", *named, **environment)
@@ -329,7 +330,7 @@ def test_a_run_keeps_a_named_plugin_and_a_grader(tmp_path):
 
 def test_a_run_keeps_a_package_and_opens_when_it_is_not_installed(site, tmp_path):
     kept = keep(tmp_path, tmp_path / "run", "OutputScale", PYTHONPATH=str(site))
-    assert {cls for module in kept for cls in module["classes"]} == {"OutputScale", "Contains"}
+    assert {cls for module in kept for cls in module["classes"]} == {"OutputScale", "Mentions"}
     assert {(module["package"], module["version"]) for module in kept} == {("ftlab-example", "0.1.0")}
     copies = tmp_path / "run/plugins/packages/ftlab_example"
     assert (copies / "layers.py").is_file()
@@ -437,7 +438,8 @@ def test_a_record_of_another_format_is_named_by_file_and_line(tmp_path):
     write(tmp_path / "a.jsonl", pairs())
     write(tmp_path / "b.jsonl", pairs(question=""))
     args = ["fit", "--data.train", "a.jsonl", "--data.format", "Pairs", *STEP]
-    expected = "a.jsonl:1: no 'answer' here, which Pairs reads; mend the row or name another format"
+    expected = "a.jsonl:1: no 'answer' here, which Pairs reads; mend the row, or give this source a format of its own"
+    expected += " (data.train: [{path: ..., format: X}])"
     assert fault(tmp_path, *args) == expected
     args += ["--data.format.answer", "reply", "--data.validation", "b.jsonl"]
     assert fault(tmp_path, *args) == "b.jsonl:1: the question is empty; write one"
@@ -494,11 +496,36 @@ def test_its_commands_run(command, site, workplace):
 
 
 def test_its_contract_is_one(tmp_path):
-    contract, kit = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    contract, *_, kit = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     write(tmp_path / "plugins/scales.py", contract)
     assert "The first line is what" in listed(tmp_path)[0]["Scales"]
     assert "factor: float = 2.0" in ftlab(tmp_path, "methods", "Scales").stdout
     compile(kit, "README.md", "exec")
+
+
+def test_its_format_and_its_step_read_and_clean(tmp_path):
+    _, format, step, _ = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    write(tmp_path / "plugins/said.py", format)
+    write(tmp_path / "plugins/no_links.py", step)
+    write(tmp_path / "a.jsonl", '{"said": ["Hi", "Hello"], "id": 7}\n{"said": ["Where?", "See http://x"]}\n')
+    code = (
+        "from ftlab import Step\n"
+        "from ftlab.data.quality.cleaning import clean\n"
+        "from ftlab.data.sources import read_rows\n"
+        "load_plugins([])\n"
+        "[row], [report] = clean(read_rows('a.jsonl'), [registered(Step)['NoLinks']()])\n"
+        "print([message['content'] for message in row.messages], row.id, report.reasons, report.left_out[0].place)"
+    )
+    assert python(tmp_path, code)[0] == "['Hi', 'Hello'] 7 {'a link': 1} a.jsonl:2"
+
+
+def test_its_table_of_a_row_is_whole():
+    from ftlab.data.rows import Row
+
+    table = README.partition("| field of a row |")[2].partition("\n\n")[0]
+    assert re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])) == [
+        field.name for field in dataclasses.fields(Row)
+    ]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ class KeepBest(pl.Callback):
     """Keeps the best weights and the newest checkpoint.
 
     Best is the highest exam score where the exam is sat while training, a tie going to the lower validation loss;
-    else the lowest validation loss; else, with nothing to compare by, the newest.
+    else, and until the first sitting, the lowest validation loss; else, with nothing to compare by, the newest.
 
     Args:
         best: folder for the best weights, in the method's own format.
@@ -47,7 +47,7 @@ class KeepBest(pl.Callback):
         """Keep a checkpoint; without validation data the comparison is made here."""
         if not has_validation(trainer):
             self._compare(trainer, pl_module)
-        if not self.kept or self.kept["by"] == "newest":  # nothing was compared, or max_steps came before a validation
+        if not self.kept or self.kept["by"] == "newest":  # nothing was compared yet
             self._keep(trainer, pl_module, "newest", None)
         trainer.save_checkpoint(self.last, weights_only=False)
 
@@ -73,11 +73,12 @@ class KeepBest(pl.Callback):
 
     def _compare(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = self._metrics(trainer)
-        by = "exam/score" if self.exam is not None else "validation/loss"
-        if by not in metrics:
+        by = "exam/score" if "exam/score" in metrics else "validation/loss"
+        if by not in metrics or (by != "exam/score" and self.kept.get("by") == "exam/score"):
             return
         loss = metrics.get("validation/loss", 0.0)
-        score = metrics.get("exam/score", 0.0)
+        # Any sitting beats what was kept by its loss before the first one.
+        score = metrics.get("exam/score", 0.0 if self.exam is None else -math.inf)
         rank = [score, -loss if math.isfinite(loss) else -math.inf]
         if self.rank is None or rank > self.rank:
             self.rank, self.checks_since = rank, 0

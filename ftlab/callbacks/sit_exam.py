@@ -10,7 +10,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
-from ftlab.exam.exam import Exam, Sitting
+from ftlab.exam.exam import Exam
+from ftlab.exam.sitting import Sitting
 
 
 class SitExam(pl.Callback):
@@ -74,5 +75,5 @@ class SitExam(pl.Callback):
 
 
 def has_validation(trainer: pl.Trainer) -> bool:
-    """Return whether this run validates while it trains."""
-    return sum(trainer.num_val_batches) > 0
+    """Return whether this run validates while it trains; Lightning looks at the data only when a validation is due."""
+    return trainer.enable_validation and "validation" in trainer.datamodule.examples  # type: ignore[attr-defined]

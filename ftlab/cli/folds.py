@@ -1,4 +1,4 @@
-"""Folds: one fit for each fold, each in a process of its own, and what they say together. It trains nothing itself."""
+"""Folds: one fit for each fold, each in a process of its own. It trains nothing itself and knows no statistics."""
 
 from __future__ import annotations
 
@@ -9,57 +9,36 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 import ftlab
 from ftlab.cli.commands import Parser
+from ftlab.cli.fold_table import MEASURES, fold_mean, measures, missing, table
 from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import FtlabError
 from ftlab.runs import Run
 
-#: What is measured in each fold: its name in the table, how it is written, and what it cannot exceed.
-MEASURES: dict[str, tuple[str, str, tuple[float, float]]] = {
-    "exam_before": ("exam before", ".1f", (0, 100)),
-    "exam_after": ("exam after", ".1f", (0, 100)),
-    "validation_loss": ("loss", ".4f", (0, np.inf)),
-}
+DESCRIPTION = """\
+Fit once for each of k folds, each in turn held out for validation while the run learns from all others, so that each
+row is validated on once; then print each fold's exam and validation loss, and their means with 95 % intervals: what
+another choice of training rows would do to the result.
+"""
+
+EPILOG = """\
+  --config X.yaml  a run's YAML; every other option of fit holds too, see ftlab fit --help
+
+example: ftlab folds --config configs/quickstart.yaml --data.validation null --k 5
+Folds are made of data.train, so data of their own for validation are switched off; data.split may still take a test
+part, stratify and group. Each fold is a run, runs/<name>/fold-1-of-5/<stamp>/, with its report; the figures of all are
+in runs/<name>/folds.json. After a fault the same command goes on: folds that are done are taken over while options,
+config and data are as they were; remove folds.json to fit them again.
+"""
 
 #: Options that folds sets itself, or that make no sense for several runs.
 OWN = ("--data.fold", "--ckpt_path")
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over folds with its 95 % interval: what another choice of training rows would do to it."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def fold_mean(values: Sequence[float], bounds: tuple[float, float] = (-np.inf, np.inf)) -> Mean:
-    """Return the mean over folds with its 95 % interval.
-
-    It is Student's t over the folds' means, not over pooled questions: a question answered by five models is one
-    question, and counting it five times would make the interval too narrow. Since the folds share most of their
-    training rows, their variance alone is too small as well, and no unbiased estimate of it exists (Bengio and
-    Grandvalet, 2004, "No unbiased estimator of the variance of k-fold cross-validation"); it is widened by the share of
-    validated to trained rows, 1/(k-1) (Nadeau and Bengio, 2003, "Inference for the generalization error").
-
-    Args:
-        values: one of each fold.
-        bounds: what no value can exceed.
-    """
-    from scipy import stats
-
-    k, mean = len(values), float(np.mean(values))
-    half = float(stats.t.ppf(0.975, k - 1) * np.std(values, ddof=1) * np.sqrt(1 / k + 1 / (k - 1)))
-    return Mean(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
 def run_folds(args: Sequence[str]) -> int:
@@ -70,13 +49,13 @@ def run_folds(args: Sequence[str]) -> int:
     """
     parser = Parser(
         "ftlab folds",
-        description="Fit once for each of k folds, so that each row is validated on once; all options of fit hold. "
-        "The same command goes on after a fault: folds that are done are taken over while settings and data are as "
-        "they were.",
+        usage="ftlab folds --config X.yaml [--k 5] [any option of fit]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--k", type=int, default=5, help="number of folds")
+    parser.add_argument("--k", type=int, default=5, help="number of folds (default: 5)")
     options, rest = parser.parse_known_args(list(args))
     if options.k < 2:
         raise FtlabError(f"--k: {options.k} is not 2 or more")
@@ -104,15 +83,14 @@ def run_folds(args: Sequence[str]) -> int:
             return code
         done[fold] = str(Run.newest(own, "summary.json").folder)
         _write(file, {"name": name, "k": options.k, "settings": digest, "runs": done})
-    folds = {
-        fold: measures(Run.open(folder)) for fold, folder in sorted(done.items(), key=lambda item: _first(item[0]))
-    }
+    runs = {fold: Run.open(done[fold]) for fold in sorted(done, key=_first)}
+    folds = {fold: measures(run) for fold, run in runs.items()}
     means = {}
     for key in MEASURES:
         values = [value for fold in folds.values() if (value := fold[key]) is not None]
         if len(values) == options.k:
             means[key] = fold_mean(values, MEASURES[key][2])
-    for line in table(folds, means, done):
+    for line in [*table(folds, means, done), *missing(runs)]:
         print(line)
     _write(
         file,
@@ -121,34 +99,6 @@ def run_folds(args: Sequence[str]) -> int:
     )
     print(f"written    {file}")
     return 0
-
-
-def measures(run: Run) -> dict[str, float | None]:
-    """Return what was measured in a run: exam before and after of 100, and the validation loss of its best step."""
-    summary: dict[str, Any] = run.summary
-    exam = summary.get("exam") or {}
-    return {
-        "exam_before": exam.get("before", {}).get("score"),
-        "exam_after": exam.get("after", {}).get("score"),
-        "validation_loss": summary["best"].get("validation_loss"),
-    }
-
-
-def table(folds: dict[str, dict[str, float | None]], means: dict[str, Mean], runs: dict[str, str]) -> list[str]:
-    """Return the lines of the table: a fold each, then the means with their intervals."""
-    shown = {key: MEASURES[key][:2] for key in MEASURES if key in means}
-    lines = ["fold       " + "".join(f"{title:>12}" for title, _ in shown.values()) + "   run"]
-    for fold, values in folds.items():
-        cells = "".join(f"{format(values[key], form):>12}" for key, (_, form) in shown.items())
-        lines.append(f"{fold:<11}{cells}   {runs[fold]}")
-    lines.append("mean       " + "".join(f"{format(means[key].mean, form):>12}" for key, (_, form) in shown.items()))
-    for key, (title, form) in shown.items():
-        mean = means[key]
-        between = f"{mean.low:{form}} to {mean.high:{form}}"
-        lines.append(f"{title:<12}{mean.mean:{form}}, 95 % interval {between} over {len(folds)} training sets")
-    if "exam_after" in shown:
-        lines.append("How far the questions alone leave a score open is said by each run's own interval.")
-    return lines
 
 
 def fingerprint(args: Sequence[str], sources: Sources) -> str:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 import ftlab
-from ftlab.data.preparation import CARD, Prepared
+from ftlab.data.preparation import Prepared
 from ftlab.data.quality.cleaning import StepReport
 from ftlab.data.rows import Row, Rows
+from ftlab.data.sources import CARD, DRAWN
 from ftlab.errors import FtlabError
 
 _CALL = pa.struct(
@@ -36,12 +37,14 @@ _MESSAGE = pa.struct(
         ("weight", pa.float64()),
     ]
 )
-#: Columns that the format PreparedRows reads; what has no type of its own is JSON.
+#: Columns that are read again, and where the row came from; what has no type of its own is JSON.
 _COLUMNS = pa.schema(
     [
         ("messages", pa.list_(_MESSAGE)),
         *((key, pa.string()) for key in ("tools", "rejected", "extra", "file")),
         ("line", pa.int64()),
+        ("record", pa.int32()),
+        ("source", pa.string()),
     ]
 )
 #: Rows written at once.
@@ -105,7 +108,8 @@ def _write_rows(rows: Rows, file: Path, split: str) -> None:
 def _record(row: Row) -> dict[str, Any]:
     # Never null: a record is told from others by the columns that it has.
     texts = {key: json.dumps(getattr(row, key), ensure_ascii=False) for key in ("tools", "rejected", "extra")}
-    return {"messages": [_message(message) for message in row.messages], "file": row.file, "line": row.line, **texts}
+    origin = {"file": row.file, "line": row.line, "record": row.record, "source": row.source}
+    return {"messages": [_message(message) for message in row.messages], **origin, **texts}
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +126,9 @@ def _card(prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "ftlab": ftlab.__version__,
         "splits": {split: _about(rows) for split, rows in prepared.rows.items()},
+        "sources": [
+            {key: value for key in DRAWN if (value := getattr(source, key)) is not None} for source in prepared.sources
+        ],
         "files": dict(sorted({file for rows in prepared.rows.values() for file in _files(rows)})),
         "cleaning": {split: [_step(step) for step in steps] for split, steps in prepared.cleaning.items()},
         "leaks": {
@@ -167,7 +174,13 @@ def _readme(card: dict[str, Any], folder: Path) -> Iterator[str]:
     for split, about in card["splits"].items():
         yield f"| `{split}.parquet` | {about['rows']:,} | `{about['fingerprint']}` |"
     yield "\nColumns: `messages`; `tools`, `rejected` and `extra` (what else a row carries) as JSON; `file` and"
-    yield "`line` of the origin.\n"
+    yield "`line` of the origin (and `record` where several begin on one line), and the `source`, by which losses are"
+    yield "told apart and a mixture draws.\n"
+    yield "| source | drawn as |\n|---|---|"
+    for source in card["sources"]:
+        drawn = ", ".join(f"{key} {source[key]}" for key in DRAWN[1:] if key in source)
+        yield f"| {_cell(source['name'])} | {drawn or 'each row once'} |"
+    yield ""
     yield "| file | SHA-256 |\n|---|---|"
     for name, digest in card["files"].items():
         yield f"| {_cell(name)} | `{digest or 'not a file'}` |"

@@ -82,6 +82,11 @@ def from_json(text: str) -> Any:
         return text
 
 
+def type_name(value: Any) -> str:
+    """Return what an error message calls the type of a value."""
+    return "null" if value is None else type(value).__name__
+
+
 def unpacked(value: Any) -> Any:
     """Return the messages that a text holds as JSON, as cells of tables do; any other value as it is."""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -118,7 +123,7 @@ def _is_broken(text: Any) -> bool:
 
 def _message(message: Any, where: str) -> Message:
     if not isinstance(message, dict):
-        raise ValueError(f'{where} is {type(message).__name__}; each message is {{"role": ..., "content": ...}}')
+        raise ValueError(f'{where} is {type_name(message)}; each message is {{"role": ..., "content": ...}}')
     role = message.get("role")
     if not isinstance(role, str) or role not in _SPOKEN:
         raise ValueError(f"{where}: {role!r} is not a role; {choices_help(str(role), ROLES)}")
@@ -154,6 +159,8 @@ def _content(message: Message, where: str, may_be_blank: bool = False) -> str:
     if not isinstance(content, str):
         if "content" not in message:
             raise ValueError(f"{where} has no content; write a string")
+        if content is None:
+            raise ValueError(f"{where}: content is null; write its text, or leave the message out")
         raise ValueError(f"{where}: content is {type(content).__name__}, not text; write a string")
     if (not content or content.isspace()) and not may_be_blank and message["role"] not in OPENERS:
         raise ValueError(f"{where}: content is empty; write a text or leave the message out")

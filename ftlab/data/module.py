@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 
 from ftlab.data.chat import Chat, Learn
 from ftlab.data.curriculum import Curriculum, order_keys
@@ -13,12 +12,11 @@ from ftlab.data.encoding import Encoding, encode_rows, sort_out
 from ftlab.data.examples import Examples
 from ftlab.data.formats import Format
 from ftlab.data.loader import PlanLoader
-from ftlab.data.mixture import Mixture, Replay, select
+from ftlab.data.mixture import Mixture, Replay, Selection, select
 from ftlab.data.plan import BatchPlan
-from ftlab.data.preparation import OnError, OnLeak, Prepared, Sources, is_prepared, prepare, with_prepared_folder
+from ftlab.data.preparation import OnError, OnLeak, Prepared, Sources, prepare, with_prepared_folder
 from ftlab.data.quality.cleaning import Step
 from ftlab.data.rows import Rows
-from ftlab.data.sources import named_sources
 from ftlab.data.splits import Split
 from ftlab.errors import FtlabError, require
 
@@ -33,7 +31,7 @@ class ChatData(pl.LightningDataModule):
         test: Held out for `ftlab test` alone; null measures on the validation data.
         format: What each record is, by the name of a format; null finds out by its columns.
         on_error: A row at fault: `stop` ends with its file and line; `skip` leaves it out, counts and lists it.
-        clean: Steps that change or leave out rows, in order; all are counted in the report.
+        clean: Steps, in order, that change rows of every split, and leave out training rows (with `held_out` others too).
         split: How validation and test are taken out of the training data; null takes none.
         fold: `2/5` holds out the second of five parts for validation, and learns from the others.
         on_leak: A question of the validation, test or exam data in the training data: `stop` names both places; `drop`
@@ -138,13 +136,12 @@ class ChatData(pl.LightningDataModule):
         sources = with_prepared_folder({"train": self.train, "validation": self.validation, "test": self.test})
         if stage != "fit" and not (self.split or self.fold):
             sources.pop("train", None)
-        done = is_prepared(self.train)  # in which the settings of the same config have had their effect
         self.prepared = prepare(
             sources,
-            format=None if done else self.format,
+            format=self.format,
             on_error=self.on_error,
-            steps=[] if done or not self.clean else self.clean,
-            split=None if done else self.split,
+            steps=self.clean or [],
+            split=self.split,
             fold=self.fold,
             replay=self.replay,
             on_leak=self.on_leak if stage == "fit" else "warn",
@@ -152,16 +149,10 @@ class ChatData(pl.LightningDataModule):
         )
         return self.prepared
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return chats, tokens and supervised tokens of each split that was loaded."""
-        return {
-            split: {
-                "chats": len(np.unique(examples.row_ids)),
-                "tokens": int(examples.lengths.sum()),
-                "supervised": round(examples.supervised.sum()),
-            }
-            for split, examples in self.examples.items()
-        }
+    @property
+    def selection(self) -> Selection | None:
+        """Which training examples an epoch draws; None is each of them once."""
+        return self._order.get("selection")
 
     def encoding(self, rows: Rows, chat: Chat, title: str = "chats") -> Encoding:
         """Return rows as the model sees them, the unfit ones too."""
@@ -238,10 +229,10 @@ class ChatData(pl.LightningDataModule):
         return PlanLoader(examples, plan, tuner.chat.pad_id, trainer.global_rank, epoch=lambda: trainer.current_epoch)
 
     def _ordered(self, rows: Rows, epochs: int | None) -> dict[str, Any]:
-        assert self.train is not None and self.prepared is not None  # noqa: PT018 - for the type checker
+        assert self.prepared is not None
         examples = self.examples["train"]
         replayed = examples.row_ids >= len(rows) - self.prepared.replayed
-        names = examples.source_ids, examples.sources, named_sources(self.train)
+        names = examples.source_ids, examples.sources, self.prepared.sources
         keys = order_keys(self.curriculum, rows, examples, ~replayed) if self.curriculum else None
         return {"selection": select(*names, self.mixture, self.replay, replayed, epochs), "keys": keys}
 

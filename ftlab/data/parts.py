@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ftlab.data.checks import checked, checked_tools, require_whole_characters
+from ftlab.data.checks import checked, checked_tools, require_whole_characters, type_name
 from ftlab.data.files import Block, BrokenError, Fault
 from ftlab.data.formats import Format
 from ftlab.data.formats.detection import formats_of
+from ftlab.data.places import Place
 from ftlab.data.rows import SCHEMA, digest, to_text
 
 #: What of a row depends on the file's contents alone; names are added when a table is opened.
-COLUMNS = pa.schema([SCHEMA.field(name) for name in ("chat", "digest", "line")])
+COLUMNS = pa.schema([SCHEMA.field(name) for name in ("chat", "digest", "line", "record")])
 #: A reason that quotes what it found is cut off here.
 LONGEST = 1000
 
@@ -30,7 +31,7 @@ LONGEST = 1000
 class FaultAt(NamedTuple):
     """A row at fault."""
 
-    line: int
+    place: Place
     reason: str
 
 
@@ -59,6 +60,8 @@ class Writer:
     """Whether a chat without an assistant turn is at fault."""
     stop: bool
     """Whether the first fault ends a block."""
+    setting: str = "data.format"
+    """Where the format is named."""
     _strange: dict[frozenset[str], str] = field(default_factory=dict)
     """By columns, the other format that such records are of; empty where they are of this one."""
 
@@ -66,18 +69,18 @@ class Writer:
         """Write a block's chats to the file of a number."""
         file = self.folder / f"{number:08}.part"
         texts: list[bytes] = []
-        lines: list[int] = []
+        places: list[Place] = []
         faults: list[FaultAt] = []
-        for line, record in block:
+        for place, record in block:
             try:
                 texts.append(self.text(record))
-                lines.append(line)
+                places.append(place)
             except Fault as fault:
-                faults.append(FaultAt(line, one_line(fault)))
+                faults.append(FaultAt(place, one_line(fault)))
                 if self.stop:
                     break
         if texts:
-            columns = (texts, list(map(digest, texts)), lines)
+            columns = (texts, list(map(digest, texts)), *zip(*places, strict=True))
             arrays = [pa.array(column, kind) for column, kind in zip(columns, COLUMNS.types, strict=True)]
             file.write_bytes(pa.record_batch(arrays, schema=COLUMNS).serialize())
         return Part(file if texts else None, len(texts), faults, block.size)
@@ -91,9 +94,10 @@ class Writer:
         if isinstance(record, Fault):
             raise record
         if not isinstance(record, dict):
-            raise Fault(f"this is {type(record).__name__}, not an object; write one object a line")
+            raise Fault(f"this is {type_name(record)}, not an object; write one object a line")
         name = type(self.format).__name__
-        if self.found and (other := self._other(frozenset(record))):
+        columns = frozenset(record)
+        if self.found and (other := self._other(columns)):
             raise Fault(f"this is {other}, but the file begins with {name}; write each format to a file of its own")
         try:
             messages = checked(self.format.messages(record), self.need_answer, documents=self.format.documents)
@@ -106,13 +110,25 @@ class Writer:
                     raise ValueError("rejected does not end with the assistant's answer; add it")
             return self._encoded(messages, record, tools, rejected)
         except KeyError as error:
-            raise Fault(f"no {error} here, which {name} reads; mend the row or name another format") from error
+            raise Fault(f"no {error} here, which {name} reads; {self._elsewhere(columns)}") from error
         except ValueError as error:
             raise Fault(str(error)) from error
         except RecursionError as error:
             raise Fault("too many brackets inside each other; mend the row") from error
         except Exception as error:  # of a plugin
             raise Fault(f"{name} fails ({type(error).__name__}: {error}); mend the row or the format") from error
+
+    def _elsewhere(self, columns: frozenset[str]) -> str:
+        """Return what to do where the format does not fit."""
+        if self.found:
+            return "mend the row or name another format"
+        if self.setting != "data.format":
+            return f"mend the row or name another format in {self.setting}"
+        others = [cls.__name__ for cls in formats_of(columns) if cls is not type(self.format)]
+        if not self.need_answer or any(name[0] == "_" for name in others):  # prompts, or what ftlab itself wrote
+            return "mend the row, or let --data.format null find out the format"
+        own = f"data.train: [{{path: ..., format: {others[0] if others else 'X'}}}]"
+        return f"mend the row, or give this source a format of its own ({own})"
 
     def _other(self, columns: frozenset[str]) -> str:
         if columns not in self._strange:

@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 from ftlab.config import describe
 from ftlab.data.cache import cache_folder, cached
+from ftlab.data.checks import type_name
 from ftlab.data.files import Block, BrokenError, DataFile, Fault
 from ftlab.data.formats import Format, Text
 from ftlab.data.formats.detection import find_format
 from ftlab.data.mapping import open_mapped
 from ftlab.data.parts import COLUMNS, FaultAt, Writer, one_line, write_parts
+from ftlab.data.places import Place
 from ftlab.errors import FtlabError
 from ftlab.plugins import registered
 
@@ -41,6 +43,8 @@ class Reader:
     """Whether a chat without an assistant turn is at fault."""
     stop: bool
     """Whether the first row at fault ends it."""
+    setting: str = "data.format"
+    """Where the format is named, as errors say it."""
 
     def table(self, file: DataFile) -> tuple[pa.Table, list[FaultAt]]:
         """Return a file's chats, read now or earlier, and the rows left out.
@@ -49,13 +53,14 @@ class Reader:
             FtlabError: a row is at fault and that ends it, or the file is as a whole.
         """
         try:
-            key = repr((file.digest(), self.need_answer, _identity(self.format)))
+            key = repr((file.digest(), self.need_answer, self.setting, _identity(self.format)))
             folder = cached("rows", hashlib.sha256(key.encode()).hexdigest()[:32], partial(self._write, file=file))
-            faults = [FaultAt(*fault) for fault in json.loads((folder / "faults.json").read_text(encoding="utf-8"))]
+            listed = json.loads((folder / "faults.json").read_text(encoding="utf-8"))
+            faults = [FaultAt(Place(*place), reason) for place, reason in listed]
             self._stop_at(faults)
         except BrokenError as error:
-            place = file.shown if error.line is None else f"{file.shown}:{error.line}"
-            raise FtlabError(f"{place}: {one_line(error)}") from error
+            where = f"{file.shown}:{error.place}" if error.place else file.shown
+            raise FtlabError(f"{where}: {one_line(error)}") from error
         except BrokenExecutor as error:
             raise FtlabError(
                 f"{file.shown}: a process that read it was ended from outside; is there too little memory?"
@@ -69,7 +74,7 @@ class Reader:
     def _write(self, folder: Path, file: DataFile) -> None:
         blocks = file.blocks(self.format.split if isinstance(self.format, Text) else Text.split)
         format, blocks = (self.format, blocks) if self.format else self._detect(blocks)
-        writer = Writer(folder, format, self.format is None, self.need_answer, self.stop)
+        writer = Writer(folder, format, self.format is None, self.need_answer, self.stop, self.setting)
         faults: list[FaultAt] = []
         rows = 0
         with (
@@ -88,14 +93,14 @@ class Reader:
                     part.file.unlink()
             table.write(END)
         if not rows and faults:
-            raise BrokenError(f"{faults[0].reason} (no other row of the file can be used either)", faults[0].line)
+            raise BrokenError(f"{faults[0].reason} (no other row of the file can be used either)", faults[0].place)
         if not rows:
             raise BrokenError(NO_ROWS)
         (folder / "faults.json").write_text(json.dumps(faults), encoding="utf-8")
 
     def _stop_at(self, faults: list[FaultAt]) -> None:
         if faults and self.stop:
-            raise BrokenError(faults[0].reason, faults[0].line)
+            raise BrokenError(faults[0].reason, faults[0].place)
 
     def _detect(self, blocks: Iterator[Block]) -> tuple[Format, Iterator[Block]]:
         """Return the format of the first record that is of one, and the blocks as they were."""
@@ -103,19 +108,19 @@ class Reader:
         if first is None:
             raise BrokenError(NO_ROWS)
         reasons: list[FaultAt] = []
-        for line, record in first:
+        for place, record in first:
             try:
                 if isinstance(record, Fault):
                     raise record
                 if isinstance(record, dict):
-                    return find_format(record), chain([first], blocks)
-                raise Fault(f"this is {type(record).__name__}, not an object; write one object a line")
+                    return find_format(record, self.setting), chain([first], blocks)
+                raise Fault(f"this is {type_name(record)}, not an object; write one object a line")
             except (Fault, ValueError) as error:
-                reasons.append(FaultAt(line, str(error)))
+                reasons.append(FaultAt(place, str(error)))
                 self._stop_at(reasons)
         if not reasons:
             raise BrokenError(NO_ROWS)
-        raise BrokenError(reasons[0].reason, reasons[0].line)
+        raise BrokenError(reasons[0].reason, reasons[0].place)
 
 
 def _identity(format: Format | None) -> str:

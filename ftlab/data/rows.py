@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,8 @@ from typing import Any, overload
 import numpy as np
 import pyarrow as pa
 
-from ftlab.data.mapping import touch
+from ftlab.data.columns import Columns
+from ftlab.data.places import Place
 
 Message = dict[str, Any]
 
@@ -40,17 +40,20 @@ class Row:
     """Of a preference pair the worse ending; the better one is in `messages`."""
     source: str = ""
     """Name of the source that it belongs to."""
+    record: int = 0
+    """Its number in a JSON list, where several begin on one line; else 0."""
 
     @property
     def place(self) -> str:
         """`file:line`, as error messages name it."""
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{Place(self.line, self.record)}"
 
     @property
     def id(self) -> str:
-        """The row's own `id`, or its line number: what joins the answers of two runs."""
-        own = self.extra.get("id")
-        return str(self.line if own is None else own)
+        """The row's own `id`, or its line (and record) number: what joins the answers of two runs."""
+        if (own := self.extra.get("id")) is not None:
+            return str(own)
+        return f"{self.line}.{self.record}" if self.record else str(self.line)
 
     @property
     def prompt(self) -> list[Message]:
@@ -70,7 +73,14 @@ _CHAT = ("messages", "extra", "tools", "rejected")
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 #: `digest` is the hash of `chat`, by which rows are told apart without reading them.
 SCHEMA = pa.schema(
-    [("chat", pa.large_string()), ("digest", pa.binary(16)), ("line", pa.int64()), ("file", _NAMES), ("source", _NAMES)]
+    {
+        "chat": pa.large_string(),
+        "digest": pa.binary(16),
+        "line": pa.int64(),
+        "record": pa.int32(),
+        "file": _NAMES,
+        "source": _NAMES,
+    }
 )
 
 
@@ -129,7 +139,7 @@ class Rows(Sequence[Row]):
         rows = list(rows)
         texts = [to_text(*(getattr(row, key) for key in _CHAT)) for row in rows]
         columns = {"chat": texts, "digest": list(map(digest, texts))}
-        columns |= {name: [getattr(row, name) for row in rows] for name in ("line", "file", "source")}
+        columns |= {name: [getattr(row, name) for row in rows] for name in ("line", "record", "file", "source")}
         arrays = [pa.array(columns[name], SCHEMA.field(name).type) for name in SCHEMA.names]
         return cls(pa.Table.from_arrays(arrays, schema=SCHEMA))
 
@@ -148,7 +158,8 @@ class Rows(Sequence[Row]):
         at = int(self.indices[index])
         columns = self._columns
         file, source = columns.files[columns.file_ids[at]], columns.sources[columns.source_ids[at]]
-        return Row(file=file, line=int(columns.lines[at]), source=source, **columns.chat(at))
+        line, record = columns.place(at)
+        return Row(file=file, line=line, record=record, source=source, **columns.chat(at))
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """Return a view of some rows, in the order of the indices into this view."""
@@ -157,7 +168,7 @@ class Rows(Sequence[Row]):
     def place(self, index: int) -> str:
         """Return `file:line` of a row without reading the rest of it."""
         at = int(self.indices[index])
-        return f"{self._columns.files[self._columns.file_ids[at]]}:{self._columns.lines[at]}"
+        return f"{self._columns.files[self._columns.file_ids[at]]}:{self._columns.place(at)}"
 
     @property
     def sources(self) -> list[str]:
@@ -180,62 +191,5 @@ class Rows(Sequence[Row]):
         return view
 
     @cached_property
-    def _columns(self) -> _Columns:
-        return _Columns(self.table)
-
-
-class _Columns:
-    """A table's columns in the form in which one row is read fastest; the chats stay where they are.
-
-    Args:
-        table: of the `SCHEMA`.
-    """
-
-    def __init__(self, table: pa.Table) -> None:
-        self.lines = table["line"].to_numpy()
-        self.file_ids, self.files = _names(table["file"])
-        self.source_ids, self.sources = _names(table["source"])
-        digests = [_bytes(chunk, 16) for chunk in table["digest"].chunks]
-        self.digests = np.concatenate([np.zeros((0, 16), np.uint8), *digests])
-        self._starts: list[int] = []
-        self._texts: list[tuple[np.ndarray, memoryview]] = []
-        start = 0
-        for chunk in table["chat"].chunks:
-            if len(chunk):
-                _, ends, text = chunk.buffers()
-                bounds = np.frombuffer(ends, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-                self._starts.append(start)
-                self._texts.append((bounds, memoryview(text)))
-                start += len(chunk)
-
-    def chat(self, at: int) -> dict[str, Any]:
-        """Return what the column `chat` holds for a row."""
-        chunk = bisect_right(self._starts, at) - 1
-        bounds, text = self._texts[chunk]
-        at -= self._starts[chunk]
-        raw = text[bounds[at] : bounds[at + 1]]
-        touch(len(raw))
-        return json.loads(str(raw, "utf-8"))
-
-
-def _names(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
-    """Return a column of names as indices, int32, and the names in order of appearance."""
-    ids: list[np.ndarray] = [np.zeros(0, np.int32)]
-    names: dict[str, int] = {}
-    for chunk in column.chunks:
-        own = chunk.indices.to_numpy(zero_copy_only=False)
-        known = chunk.dictionary.to_pylist()
-        used, first = np.unique(own, return_index=True)
-        places = np.zeros(len(known), np.int32)
-        for at in used[np.argsort(first)]:
-            places[at] = names.setdefault(known[at], len(names))
-        ids.append(places[own])
-    return np.concatenate(ids), list(names)
-
-
-def _bytes(chunk: pa.Array, width: int) -> np.ndarray:
-    """Return an array of fixed-size bytes as numbers, uint8, shape (rows, width)."""
-    if not len(chunk):
-        return np.zeros((0, width), np.uint8)
-    values = np.frombuffer(chunk.buffers()[1], np.uint8)
-    return values[chunk.offset * width : (chunk.offset + len(chunk)) * width].reshape(-1, width)
+    def _columns(self) -> Columns:
+        return Columns(self.table)

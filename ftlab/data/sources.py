@@ -12,13 +12,18 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ftlab.data.files import COMPRESSIONS, KINDS, DataFile, kind_of, known_endings
 from ftlab.data.formats import Format
+from ftlab.data.formats.prepared import _PreparedRows
 from ftlab.data.hub import ID, hub_file
 from ftlab.data.reading import Reader
 from ftlab.data.rows import SCHEMA, Rows
 from ftlab.errors import FtlabError
+
+#: What tells a folder of prepared data, and what it says of each source there.
+CARD, DRAWN = "card.json", ("name", "weight", "weight_end", "count")
 
 
 @dataclass
@@ -50,6 +55,7 @@ def read_rows(
     skipped: list[str] | None = None,
     need_answer: bool = True,
     split: str = "train",
+    setting: str = "data.format",
 ) -> Rows:
     """Read sources.
 
@@ -60,15 +66,17 @@ def read_rows(
         skipped: collects one line for each row left out.
         split: which split of sources that hold several, where the source itself does not say.
         need_answer: whether a chat without an assistant turn is at fault: it teaches nothing, but may be a prompt.
+        setting: where the format is named, as errors say it.
 
     Raises:
         FtlabError: named by file and line.
     """
     files: list[str] = []
-    names: list[str] = []
+    names: list[pa.DictionaryArray] = []
     tables: list[pa.Table] = []
+    alone = _alone(source)
     for each in named_sources(source):
-        reader = Reader(each.format or format, need_answer, on_error == "stop")
+        reader = Reader(each.format or format, need_answer, on_error == "stop", setting)
         try:
             found = _files(each, split)
         except OSError as error:
@@ -76,16 +84,57 @@ def read_rows(
         for file in found:
             table, faults = reader.table(file)
             if skipped is not None:
-                skipped += [f"{file.shown}:{line}: {reason}" for line, reason in faults]
+                skipped += [f"{file.shown}:{place}: {reason}" for place, reason in faults]
             files.append(file.shown)
-            names.append(each.name or "")
+            own = _own_names(file) if alone else None
+            names.append(_repeated([each.name or ""], [table.num_rows]) if own is None else own.take(_numbers(table)))
             tables.append(table)
-    rows = [table.num_rows for table in tables]
-    table = pa.concat_tables(tables)
-    for column, of_tables in (("file", files), ("source", names)):
-        ids = pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows))
-        table = table.append_column(SCHEMA.field(column), pa.DictionaryArray.from_arrays(ids, pa.array(of_tables)))
-    return Rows(table)
+    shown = _repeated(files, [table.num_rows for table in tables])
+    table = pa.concat_tables(tables).append_column(SCHEMA.field("file"), shown)
+    return Rows(table.append_column(SCHEMA.field("source"), pa.chunked_array(names, SCHEMA.field("source").type)))
+
+
+def drawn_sources(source: str | Source | Sequence[str | Source], names: Sequence[str]) -> list[Source]:
+    """Return what a mixture draws from: the sources, or those that a folder of prepared data was made of.
+
+    Args:
+        source: one or several.
+        names: of the sources of their rows, as `read_rows` returned them.
+    """
+    named = named_sources(source)
+    if set(names) <= {each.name for each in named}:
+        return named
+    [folder] = named
+    path = Path(folder.path).expanduser()
+    card = (path if path.is_dir() else path.parent) / CARD
+    settings = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    known = {each["name"]: each for each in settings.get("sources", [])}
+    return [Source(folder.path, **({"name": name} | known.get(name, {}))) for name in dict.fromkeys([*known, *names])]
+
+
+def _alone(source: str | Path | Source | Sequence[str | Source]) -> bool:
+    """Return whether the rows may keep sources of their own: there is one entry, and it was given no name."""
+    several = [source] if isinstance(source, (str, Path, Source)) else source
+    return len(several) == 1 and not (isinstance(several[0], Source) and several[0].name)
+
+
+def _own_names(file: DataFile) -> pa.DictionaryArray | None:
+    """Return the source of each row of a file of prepared data, None of any other file."""
+    if len(file.parts) > 1 or file.parts[0].suffix.lower() != ".parquet":
+        return None
+    if {*pq.read_schema(file.parts[0]).names} != {*_PreparedRows.columns, "record", "source"}:
+        return None
+    return pq.read_table(file.parts[0], columns=["source"])["source"].dictionary_encode().combine_chunks()
+
+
+def _numbers(table: pa.Table) -> pa.Array:
+    """Return the numbers that the rows of a table's file have there, from 0 on."""
+    return pa.array(table["line"].to_numpy() - 1)
+
+
+def _repeated(names: list[str], counts: list[int]) -> pa.DictionaryArray:
+    ids = np.repeat(np.arange(len(names), dtype=np.int32), counts)
+    return pa.DictionaryArray.from_arrays(pa.array(ids), pa.array(names))
 
 
 def named_sources(source: str | Path | Source | Sequence[str | Source]) -> list[Source]:

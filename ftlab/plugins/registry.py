@@ -20,6 +20,8 @@ NAMESPACE = "plugins"
 def registered(kind: type[Kind]) -> dict[str, type[Kind]]:
     """Return the concrete subclasses of `kind` by their class names, in the order in which they were defined.
 
+    One whose name begins with `_` is nobody's choice; `--help` leaves it out too.
+
     Raises:
         FtlabError: two classes have one name; the message names both files.
     """
@@ -28,7 +30,7 @@ def registered(kind: type[Kind]) -> dict[str, type[Kind]]:
     while waiting:
         cls = waiting.pop(0)
         waiting.extend(cls.__subclasses__())
-        if inspect.isabstract(cls) or _left_over(cls) or found.get(cls.__name__) is cls:
+        if inspect.isabstract(cls) or cls.__name__[0] == "_" or _left_over(cls) or found.get(cls.__name__) is cls:
             continue
         if other := found.get(cls.__name__):
             raise FtlabError(

@@ -12,6 +12,8 @@ from ftlab.report.survey_charts import histograms
 from ftlab.report.units import count, share, span
 
 _STYLES = ["page.css", "data.css"]
+#: What the leaks do to a run, by `data.on_leak`, in a few words.
+NOTICES = {"stop": "A run would stop.", "drop": "Rows were left out.", "warn": "A run would learn held-out questions."}
 
 
 def write_rows_page(shown: Sequence[Shown], about: Mapping[str, str], file: Path) -> Path:
@@ -34,6 +36,7 @@ def write_check_page(survey: Survey, about: Mapping[str, str], file: Path) -> Pa
         file: where to.
     """
     train = next(iter(survey.descriptions.values()))
+    acted, idle = survey.steps
     return write_page(
         file,
         "check.html",
@@ -45,12 +48,12 @@ def write_check_page(survey: Survey, about: Mapping[str, str], file: Path) -> Pa
         sides=len(survey.descriptions) + len(survey.held_out),
         charts=histograms(survey),
         leaks=survey.prepared.leaks.found,
+        notice=NOTICES[survey.on_leak],
         templates=survey.prepared.leaks.templates,
-        steps=[(split, step) for split, steps in survey.prepared.cleaning.items() for step in steps],
-        left_out=survey.prepared.left_out(),
+        steps=[*acted, *idle],
         nothing_found=not any(one.count for split in survey.descriptions for one in survey.found(split).values()),
         traits=TRAITS,
-        turns=lambda one: span(one.turns),
+        turns=lambda one: span(one.turns) or "-",
         count=count,
         share=share,
     )

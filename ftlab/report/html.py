@@ -19,7 +19,7 @@ def write_page(file: Path, template: str, *, styles: list[str], script: str | No
 
     Args:
         file: where to.
-        template: name of the template, which puts `style`, `script` and `script_hash` into their places.
+        template: name of the template; it extends `base.html`, which holds style sheets and script.
         styles: names of style sheets; later ones win.
         script: name of the script, if it has one.
         values: what the template shows.

@@ -22,7 +22,7 @@ _SPLIT_COLOURS = {"train": "train", "validation": "validation", "test": "after"}
 
 
 def histograms(survey: Survey) -> list[Chart]:
-    """Draw the histograms of tokens per row and of turns per row, of all splits in one picture each."""
+    """Draw the histograms of tokens per row and, where there are chats, of turns per row, all splits in one picture."""
     lengths: dict[str, Bins] = {}
     turns: dict[str, Bins] = {}
     told, turned = [], []
@@ -31,14 +31,16 @@ def histograms(survey: Survey) -> list[Chart]:
         first = next((i for i, number in enumerate(histogram.counts) if number), 0)
         lengths[split] = (histogram.edges[first:], histogram.counts[first:])
         told.append(f"{split} up to {count(tokens.max)}, median {count(tokens.p50)}")
-        numbers = range(min(one.turns, default=0), max(one.turns, default=0) + 1)
+        if not one.turns:  # documents
+            continue
+        numbers = range(min(one.turns), max(one.turns) + 1)
         turns[split] = ([n - 0.5 for n in (*numbers, numbers[-1] + 1)], [one.turns.get(n, 0) for n in numbers])
         turned.append(f"{split} {span(one.turns)}")
     limit = next(iter(survey.descriptions.values())).tokens.limit
-    return [
-        _chart("tokens", "Tokens per row", "tokens", told, lengths, limit),
-        _chart("turns", "User and assistant turns per row", "turns", turned, turns),
-    ]
+    charts = [_chart("tokens", "Tokens per row", "tokens", told, lengths, limit)]
+    if turns:
+        charts.append(_chart("turns", "User and assistant turns per row", "turns", turned, turns))
+    return charts
 
 
 def _chart(

@@ -30,7 +30,8 @@ def screen(survey: Survey) -> list[str]:
         lines += _found(split, survey.found(split))
     lines += _leaks(survey)
     lines += _cleaning(survey)
-    lines += _several("left out", survey.prepared.left_out(), 2)
+    if survey.left_out:
+        lines += _several("left out", [survey.left_out_why, *survey.left_out], 2)
     lines += _several("refused", survey.refused, 1)
     return [*lines, *_several("warning", survey.warnings, 4)]
 
@@ -46,10 +47,11 @@ def short(survey: Survey, rows: int) -> list[str]:
     tokens = train.tokens
     beyond = f", {count(tokens.beyond)} beyond max_length {count(tokens.limit)}" if tokens.beyond else ""
     sample = f"in a sample of {count(train.rows)}: " if train.rows < rows else ""
+    turns = f"{span(train.turns)} turns, " if train.turns else ""
     lines = [
         _line(
             "data",
-            f"{count(rows)} rows, {sample}{span(train.turns)} turns, tokens {count(tokens.p50)} (median), "
+            f"{count(rows)} rows, {sample}{turns}tokens {count(tokens.p50)} (median), "
             f"{count(tokens.p95)} (p95), {count(tokens.max)} (max){beyond}, {share(train.supervised_share)} learnt",
         )
     ]
@@ -57,7 +59,8 @@ def short(survey: Survey, rows: int) -> list[str]:
         f"{TRAITS[trait]}: {count(found.count)}" for trait, found in survey.found("train").items() if found.count
     ]:
         lines.append(_line("found", ", ".join(said)))
-    return [*lines, *_leaks(survey, 1), *_several("warning", survey.warnings, 3)]
+    named = survey.on_leak != "drop"  # rows that are left out are named by the run
+    return [*lines, *_leaks(survey, 1)[: 3 if named else 1], *_several("warning", survey.warnings, 3)]
 
 
 def bars(counts: Sequence[float]) -> str:
@@ -75,7 +78,7 @@ def _table(survey: Survey) -> Iterator[str]:
         beyond = f"{count(tokens.beyond)} ({share(tokens.beyond_share)})" if tokens.beyond else "0"
         figures = (tokens.total, tokens.p50, tokens.p95, tokens.max)
         learnt = share(one.supervised_share)
-        yield _cells(split, (count(one.rows), span(one.turns), *map(count, figures), beyond, learnt))
+        yield _cells(split, (count(one.rows), span(one.turns) or "-", *map(count, figures), beyond, learnt))
     for name, rows in survey.held_out.items():
         yield _cells(name, (count(rows),))
 
@@ -126,24 +129,31 @@ def _leaks(survey: Survey, most: int = 3) -> list[str]:
     if not leaks.found:
         return [_line("leaks", f"none between {', '.join(splits[:-1])} and {splits[-1]}{templates}")]
     said = [f"{leak.place} and {leak.into_place} ({leak.into}): {leak.kind.replace('_', ' ')}" for leak in leaks.found]
-    stops = "; a run stops here, see data.on_leak" if survey.on_leak == "stop" else ""
-    return [_line("LEAKS", f"{count(len(leaks.found))}{templates}{stops}"), *_several("", said, most)]
+    total = f"{count(len(leaks.found))}: {survey.leaks_lead_to}{templates}"
+    return [_line("LEAKS", total), *_several("", said, most)]
 
 
 def _cleaning(survey: Survey) -> list[str]:
+    acted, idle = survey.steps
     said = [
         f"{split:10} {step.step}: {count(step.changed)} of {count(step.rows)} changed, {count(step.dropped)} left out"
-        for split, steps in survey.prepared.cleaning.items()
-        for step in steps
+        for split, step in acted
     ]
-    return _several("cleaning", said, 3)
+    lines = _several("cleaning", said, 2)
+    if idle:
+        splits: dict[str, list[str]] = {}
+        for split, step in idle:
+            splits.setdefault(step.step, []).append(split)
+        without = _cut(", ".join(f"{step} ({', '.join(names)})" for step, names in splits.items()))
+        lines.append(_line("" if said else "cleaning", f"no effect: {without}"))
+    return lines
 
 
 def _several(name: str, texts: Sequence[str], most: int) -> list[str]:
     """Return the first texts, a line each, and how many more there are."""
     lines = [_line("" if i else name, text) for i, text in enumerate(texts[:most])]
     if (more := len(texts) - most) > 0:
-        lines.append(_line("", f"and {count(more)} more; ftlab data check --html FILE lists them"))
+        lines.append(_line("", f"and {count(more)} more; ftlab data check CONFIG --html FILE lists them"))
     return lines
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 from ftlab.errors import FtlabError
 from ftlab.training.checkpoint_io import SafeCheckpointIO
+from ftlab.training.epoch_loop import EpochLoop
 
 #: Trainer settings that differ from Lightning's own defaults.
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -21,7 +22,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 
 def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Return Lightning's Trainer with ftlab's defaults, loggers and callbacks beside the user's own."""
+    """Return Lightning's Trainer with ftlab's defaults, epoch loop, loggers and callbacks beside the user's own."""
     bar = [TQDMProgressBar()] if options.get("enable_progress_bar") is not False else []
     own = {
         "logger": [*loggers, *_as_list(options.get("logger"))],
@@ -31,9 +32,11 @@ def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl
         "use_distributed_sampler": False,  # the batch plan does it
     }
     try:
-        return pl.Trainer(**TRAINER_DEFAULTS | options | own)
+        trainer = pl.Trainer(**TRAINER_DEFAULTS | options | own)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise FtlabError(f"trainer: {str(error).strip().splitlines()[0]}") from error
+    trainer.fit_loop.epoch_loop = EpochLoop(trainer, min_steps=trainer.min_steps, max_steps=trainer.max_steps)
+    return trainer
 
 
 def _as_list(value: Any) -> list[Any]:

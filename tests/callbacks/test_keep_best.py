@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from ftlab import ChatData, EarlyStopping, Exam, FineTuner, LoRA, Optimizer, WandB, fit
-from ftlab.exam.exam import Answer, Sitting
+from ftlab.errors import SettingError
+from ftlab.exam.sitting import Answer, Sitting
 from tests.conftest import ROOT
 
 LESSON = ROOT / "experiments/lesson"
@@ -26,7 +27,7 @@ class GivenScores(Exam):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def start(scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None):
+    def start(scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None, **trainer):
         exam = GivenScores(str(LESSON / "exam.jsonl"), every=every, scores=[0, *scores]) if scores is not None else None
         validation_file = str(LESSON / "train_100.jsonl") if validation else None
         return fit(
@@ -35,10 +36,13 @@ def run(tmp_path, monkeypatch):
             exam=exam,
             early_stopping=EarlyStopping(patience) if patience else None,
             wandb=WandB("off"),
-            max_epochs=epochs or len(scores),
-            limit_train_batches=2,
-            limit_val_batches=1,
-            enable_progress_bar=False,
+            **{
+                "max_epochs": epochs or len(scores),
+                "limit_train_batches": 2,
+                "limit_val_batches": 1,
+                "enable_progress_bar": False,
+                **trainer,
+            },
         ).summary
 
     return start
@@ -81,3 +85,25 @@ def test_an_exam_before_and_after_only_leaves_it_to_the_loss(run):
 def test_a_run_stops_when_its_best_is_not_beaten(run):
     summary = run([6, 5, 5, 5, 5, 5], patience=2)
     assert (summary["epochs"], summary["stopped_early"], summary["best"]["step"]) == (3, True, 2)
+
+
+@pytest.mark.slow
+def test_before_the_first_sitting_the_loss_decides(run):
+    """An exam that never comes due leaves the best to the loss, and the first sitting beats any loss."""
+    best = run([9, 9], every=3, epochs=2)["best"]
+    assert (best["by"], best["step"]) == ("validation/loss", 4)
+    best = run([1], every=3, epochs=3)["best"]
+    assert (best["by"], best["step"], best["value"]) == ("exam/score", 6, 10.0)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_over_before_its_first_validation_is_validated_at_its_end(run):
+    """Whatever its settings say; only a validation that is switched off leaves the newest."""
+    best = run(epochs=3, val_check_interval=100, check_val_every_n_epoch=None)["best"]
+    assert (best["by"], best["step"], best["value"]) == ("validation/loss", 6, best["validation_loss"])
+    best = run([4], epochs=3, max_steps=3, check_val_every_n_epoch=9)["best"]
+    assert (best["by"], best["step"], best["value"]) == ("exam/score", 3, 40.0)
+    assert best["validation_loss"] > 0
+    assert run(epochs=1, limit_val_batches=0)["best"]["by"] == "newest"
+    with pytest.raises(SettingError, match=r"trainer.val_check_interval: an epoch has fewer than 100 batches; take"):
+        run(epochs=3, val_check_interval=100)

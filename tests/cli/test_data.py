@@ -76,6 +76,28 @@ def test_help_names_the_actions(capsys):
     assert [line.split()[0] for line in shown.splitlines() if re.match(r"  \w", line)] == ["show", "check", "prepare"]
 
 
+@pytest.mark.parametrize(
+    ("action", "own"), [("show", ["row", "split", "tokens", "html"]), ("check", ["html"]), ("prepare", ["output"])]
+)
+def test_own_options_stand_first_in_the_help(capsys, monkeypatch, action, own):
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit) as ended:
+        main(["data", action, "--help"])
+    assert ended.value.code == 0
+    usage, *rest = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: ftlab data {action} CONFIG ")
+    assert len(usage.splitlines()) <= 2
+    first, second = [part for part in rest if re.match(r"[^\n]+:\n  -", part)][:2]
+    assert re.findall(r"^  (?:-\w(?: \w+)?, )?--(\w+)", first, flags=re.MULTILINE) == [
+        "help",
+        "config",
+        "print_config",
+        *own,
+    ]
+    assert second.startswith("Settings of a run, as for fit")
+    assert "\n  --name" in second
+
+
 def test_show_prints_the_first_rows(folder, capsys):
     shown = run(capsys, "show", "x.yaml")
     headings = re.findall(r"^── (row \d+)   (\S+)   \d+ tokens, \d+ learnt$", shown, flags=re.MULTILINE)
@@ -203,6 +225,43 @@ def test_check_ends_with_2_where_a_leak_would_stop_a_run(folder, capsys, held_ou
     assert " 60 " in next(
         line for line in run(capsys, "check", "x.yaml", "--data.on_leak", "drop").splitlines() if line[:6] == "train "
     )
+
+
+def test_check_says_what_was_done_about_leaks(folder, capsys):
+    copy_row("exam.jsonl", 0)
+    shown = run(capsys, "check", "x.yaml", "--data.on_leak", "drop", "--html", "page.html")
+    assert "LEAKS      1: 1 training row left out (data.on_leak: drop)" in shown
+    assert "left out   1: 1 for a leak\n           train.jsonl:61: asks what exam.jsonl:1 (exam) asks" in shown
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "1 training row left out (data.on_leak: drop)." in page
+    assert "A run would stop" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ["--data.train", "[{path: train.jsonl, weight: 1, weight_end: 2}]", "--trainer.max_epochs", "1"],
+            "--data.train: weight_end: weights move over the epochs; set trainer.max_epochs to 2 or more",
+        ),
+        (["--data.train", "[{path: train.jsonl, weight: -1}]"], "--data.train: train has a weight below 0"),
+        (["--data.unfit", "error", "--data.max_length", "20"], "train.jsonl:1: "),
+        (["--data.max_length", "2"], "train.jsonl:1: no chat is left to learn from"),
+    ],
+)
+def test_check_ends_with_2_where_fit_would_stop(folder, capsys, options, expected):
+    assert run(capsys, "check", "x.yaml", *options, code=2).startswith(expected)
+
+
+def test_check_takes_weights_that_move(folder, capsys):
+    moving = "[{path: train.jsonl, weight: 1, weight_end: 2}]"
+    run(capsys, "check", "x.yaml", "--data.train", moving, "--trainer.max_epochs", "2")
+
+
+def test_check_says_no_turns_of_documents(folder, capsys):
+    Path("text.txt").write_text("Once upon a time\n\nthere was a text\n")
+    shown = run(capsys, "check", "--data.train", "text.txt")
+    assert next(line for line in shown.splitlines() if line.startswith("train ")).split()[1:3] == ["2", "-"]
 
 
 def test_check_loads_a_tokenizer_and_no_weights(folder, capsys):

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from ftlab import Run
-from ftlab.cli.folds import fingerprint, fold_mean, measures, run_folds, table
+from ftlab.cli.fold_table import fold_mean, measures, missing, table
+from ftlab.cli.folds import fingerprint, run_folds
 from ftlab.cli.sources import Sources
 from ftlab.errors import FtlabError
 from tests.conftest import ftlab
@@ -35,8 +36,8 @@ def test_the_interval_holds_the_truth_where_students_alone_is_too_narrow(k):
     assert np.mean([mean.low <= 0 <= mean.high for mean in plain]) < 0.9
 
 
-def make_run(name, before, after, loss):
-    run = Run.create(name, {"name": name})
+def make_run(name, before, after, loss, **config):
+    run = Run.create(name, {"name": name, **config})
     exam = None if after is None else {"before": {"score": before}, "after": {"score": after}}
     run.write_summary({"exam": exam, "best": {"validation_loss": loss}})
     return run
@@ -62,6 +63,49 @@ def test_without_an_exam_the_loss_takes_its_place(tmp_path, monkeypatch):
     lines = table(folds, {"validation_loss": fold_mean([0.5, 0.5])}, dict.fromkeys(folds, "runs/x"))
     assert lines[0].split() == ["fold", "loss", "run"]
     assert "exam" not in "".join(lines)
+
+
+def test_what_some_folds_lack_has_no_mean_and_is_told_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unmeasured = {"trainer": {"limit_val_batches": 0}}
+    runs = {
+        "1/4": make_run("x/1", 10.0, 60.0, 0.5, exam={}),
+        "2/4": make_run("x/2", 20.0, 70.0, None, exam={}, **unmeasured),
+        "3/4": make_run("x/3", 30.0, 80.0, float("nan"), exam={}),
+        "4/4": make_run("x/4", 40.0, 90.0, None, exam={}, **unmeasured),
+    }
+    folds = {fold: measures(run) for fold, run in runs.items()}
+    means = {key: fold_mean([one[key] for one in folds.values()]) for key in ("exam_before", "exam_after")}
+    lines = table(folds, means, dict.fromkeys(runs, "runs/x"))
+    assert lines[0].split() == ["fold", "exam", "before", "exam", "after", "loss", "run"]
+    assert [line.split()[3] for line in lines[1:5]] == ["0.5000", "-", "-", "-"]
+    assert lines[5].split() == ["mean", "25.0", "75.0", "-"]
+    assert not any(line.startswith("loss") for line in lines)
+    assert missing(runs) == [
+        "no loss     2/4, 4/4: trainer.limit_val_batches is 0; leave it out to validate",
+        "no loss     3/4: the loss is not a number; lower optimizer.lr",
+    ]
+
+
+def test_without_any_score_there_is_no_mean(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = {f"{i}/2": make_run(f"x/{i}", None, None, None, exam={"questions": "x"} if i == 2 else None) for i in (1, 2)}
+    folds = {fold: measures(run) for fold, run in runs.items()}
+    assert [line.split() for line in table(folds, {}, dict.fromkeys(runs, "runs/x"))] == [
+        ["fold", "run"], ["1/2", "runs/x"], ["2/2", "runs/x"],
+    ]  # fmt: skip
+    assert [line.partition(":")[0] for line in missing(runs)] == [
+        "no loss     1/2", "no exam before 2/2", "no exam after 2/2", "no loss     2/2",
+    ]  # fmt: skip
+
+
+def test_the_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        run_folds(["--help"])
+    shown = capsys.readouterr().out
+    for told in ("--config X.yaml", "--k K", "example: ftlab folds --config configs/quickstart.yaml", "folds.json"):
+        assert told in shown
+    assert max(map(len, shown.splitlines())) <= 120
 
 
 def test_what_a_fit_is_told_and_the_files_that_it_names_make_the_fingerprint(tmp_path):

@@ -207,9 +207,10 @@ def test_padding_never_hides_the_end_token(chat):
 
 def test_what_the_template_refuses_is_its_own_word(chat):
     tokenizer = copy.deepcopy(chat.tokenizer)
-    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(FtlabError, match="roles must alternate"):
+    tokenizer.chat_template = "{{ raise_exception('roles must\\nalternate') }}"
+    with pytest.raises(FtlabError, match=r"\(roles must alternate\); merge turns .* put what the system says") as error:
         Chat(tokenizer).prompt(CHATS["one turn"])
+    assert "\n" not in str(error.value)
 
 
 def test_named_templates_have_a_default(chat):
@@ -328,6 +329,49 @@ def test_the_prompt_of_a_document_is_the_document_without_its_end(chat, text, be
     [[encoded]] = Chat(tokenizer).encode([document])
     assert ids == encoded.ids[:-1].tolist()
     assert tokenizer.decode(ids) == ("<|endoftext|>" if begins else "") + text
+
+
+@pytest.mark.parametrize("eos", ["<|im_end|>", "<|endoftext|>"])
+@pytest.mark.parametrize(
+    ("after", "learnt"),
+    [
+        (" (said)\n<|im_end|>\n", ["Hello!", "<|im_end|>"]),
+        ("\n</answer><|im_end|>", ["Hello!", "<|im_end|>"]),
+        (" \n<|im_end|>", ["Hello! \n<|im_end|>"]),
+        ("{% generation %}<|im_end|>{% endgeneration %} (said) <|im_start|>", ["Hello!<|im_end|>"]),
+    ],
+)
+def test_the_end_token_is_learnt_whatever_stands_before_it(chat, eos, after, learnt):
+    """The markers leave what is between the two unlearnt; a control token after the marked end is not the end."""
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.eos_token = eos
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}<|im_start|>\n{% else %}"
+        f"A: {{% generation %}}{{{{ m.content }}}}{{% endgeneration %}}{after}"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}A: {% endif %}"
+    )
+    other = Chat(tokenizer)
+    [[encoded]] = other.encode([CHATS["two turns"]])
+    assert supervised_text(other, encoded) == learnt + [text.replace("Hello!", "2 + 3 = 5") for text in learnt]
+    assert other.end_token == "<|im_end|>"
+    control = turns("<|im_end|>", "Hello!", "What is 2 + 3?", "2 + 3 = 5")  # the letters alone: by the tokenizer's twin
+    [[encoded]] = other.encode([control])
+    assert supervised_text(other, encoded) == learnt + [text.replace("Hello!", "2 + 3 = 5") for text in learnt]
+
+
+@pytest.mark.parametrize("eos", ["<|im_end|>", "<|endoftext|>"])
+def test_an_end_token_that_the_template_rewrites_later_has_its_own_example(chat, eos):
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    tokenizer.eos_token = eos
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}Q: {{ m.content }}<|im_start|>\n{% else %}"
+        "A: {% generation %}{{ m.content }}{% endgeneration %}{{ ' (last)' if loop.last }} .<|im_end|>"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}A: {% endif %}"
+    )
+    other = Chat(tokenizer)
+    [whole, first] = other.encode([CHATS["two turns"]])[0]
+    assert supervised_text(other, whole) == ["2 + 3 = 5", "<|im_end|>"]
+    assert supervised_text(other, first) == ["Hello!", "<|im_end|>"]
 
 
 @pytest.mark.skipif(not LESSON.is_dir(), reason="the lesson's data set is not on this machine")

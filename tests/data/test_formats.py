@@ -9,7 +9,6 @@ import yaml
 from ftlab import ChatData, Exam, Format, Messages
 from ftlab.config import describe
 from ftlab.data.formats import Alpaca, Preference, PromptCompletion, QuestionAnswer, ShareGPT, Text
-from ftlab.data.formats.prepared import PreparedRows
 from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError
 from ftlab.plugins import registered
@@ -281,7 +280,7 @@ def test_prompts_need_no_answers(write_records):
 def test_the_help_of_a_format_shows_a_record_that_it_reads(write_records):
     """What README and --help print is no less than true."""
     known = {cls for cls in registered(Format).values() if cls.__module__.startswith("ftlab.")}
-    assert known == {*BUILT_IN, PreparedRows}  # the last one reads what ftlab wrote, and nobody else writes
+    assert known == {*BUILT_IN}
     for cls in BUILT_IN:
         [shown] = re.findall(r"`(\{.*?\})`[,.;]", cls.__doc__.partition("\n")[0])
         if "..." in shown:
@@ -312,7 +311,7 @@ def test_messages_may_stand_under_another_key(write_records):
     [row] = read_rows(file, Messages(key="conversation"))
     assert row.messages == TURNS
     assert row.extra == {"messages": "one", "id": "x"}
-    with pytest.raises(FtlabError, match=r'a.jsonl:1: no "turns" here; each line is {"turns": \['):
+    with pytest.raises(FtlabError, match=r"a.jsonl:1: no 'turns' here, which Messages reads; mend"):
         read_rows(file, Messages("turns"))
 
 
@@ -327,7 +326,11 @@ def test_a_format_takes_its_keys_and_leaves_the_others(write_records):
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        ({"answer": "b"}, "no 'question' here, which Pairs reads; mend the row or name another format"),
+        (
+            {"answer": "b"},
+            "no 'question' here, which Pairs reads; mend the row, or give this source a format of its own "
+            "(data.train: [{path: ..., format: X}])",
+        ),
         ({"question": ""}, "the question is empty; write one"),
         ({"question": 3}, "messages[0]: content is int, not text; write a string"),
         ({"question": " "}, "messages[0]: content is empty; write a text or leave the message out"),

@@ -2,12 +2,16 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
-from ftlab import ChatData, Replay, Split
+from ftlab import ChatData, Mixture, Replay, Split
+from ftlab.data.card import write_prepared
 from ftlab.data.preparation import prepare
+from ftlab.data.sources import Source, read_rows
 from ftlab.errors import FtlabError
+from ftlab.summary import closing_lines, describe_data
 
 
 @pytest.fixture
@@ -54,8 +58,6 @@ def test_replayed_rows_come_last_under_a_name_of_their_own(write):
 
 
 def test_a_folder_gives_each_split_its_own(write, tmp_path):
-    from ftlab.data.card import write_prepared
-
     done = prepare({"train": write("train.jsonl", 0, 60)}, split=Split(validation=10, test=5))
     write_prepared(done, {}, tmp_path / "prepared")
     assert json.loads((tmp_path / "prepared/card.json").read_text())
@@ -65,3 +67,61 @@ def test_a_folder_gives_each_split_its_own(write, tmp_path):
         assert len(rows["train"]) == (45 if len(train) != 2 else 52)
     rows = ChatData(train=write("other.jsonl", 100, 30), validation="prepared").prepare().rows
     assert (len(rows["train"]), len(rows["validation"])) == (30, 10)
+
+
+def named(rows):
+    return [rows.sources[i] for i in rows.source_ids]
+
+
+def test_a_folder_keeps_the_sources_of_its_rows_and_how_they_are_drawn(write, chat, tmp_path):
+    """A run on the folder draws and names what a run on the files does."""
+    files = [write("a.jsonl", 0, 40), write("b.jsonl", 100, 20)]
+    sources = [Source(files[0], weight=3, weight_end=1), Source(files[1], weight=1, name="old ones")]
+    mixture = {"mixture": Mixture(size=30), "split": Split(validation=12)}
+    given = ChatData(train=sources, **mixture)
+    card = write_prepared(given.prepare(), {}, tmp_path / "prepared")
+    assert card["sources"] == [{"name": "a", "weight": 3, "weight_end": 1}, {"name": "old ones", "weight": 1}]
+    assert "| old ones | weight 1 |" in (tmp_path / "prepared/README.md").read_text()
+    for folder in ("prepared", ["prepared"], str(tmp_path / "prepared")):
+        back = ChatData(train=folder, mixture=Mixture(size=30))
+        for split, rows in given.prepare().rows.items():
+            assert named(back.prepare().rows[split]) == named(rows)
+            assert set(named(rows)) == {"a", "old ones"}
+            assert "source" not in back.prepare().rows[split][0].extra
+        for data in (given, back):
+            data.load(chat, "fit", 3)
+        assert back.examples["validation"].sources == given.examples["validation"].sources
+        assert back.selection.counts.tolist() == given.selection.counts.tolist()
+        assert [pool.tolist() for pool in back.selection.pools] == [pool.tolist() for pool in given.selection.pools]
+
+
+def test_a_folder_that_is_named_or_one_of_several_is_a_source_itself(write, tmp_path):
+    done = prepare({"train": [write("a.jsonl", 0, 30), write("b.jsonl", 100, 20)]})
+    write_prepared(done, {}, tmp_path / "prepared")
+    assert set(named(read_rows(Source("prepared", name="mine")))) == {"mine"}
+    assert set(named(read_rows(["prepared", write("c.jsonl", 200, 5)]))) == {"prepared", "c"}
+    (tmp_path / "prepared/train.parquet").rename("moved.parquet")
+    moved = prepare({"train": "moved.parquet"})
+    assert set(named(moved.rows["train"])) == {source.name for source in moved.sources} == {"a", "b"}
+
+
+def test_a_mixture_is_prepared_and_read_a_second_time(write, tmp_path):
+    sources = [Source(write("a.jsonl", 0, 30), count=10), Source(write("b.jsonl", 100, 20), count=40)]
+    write_prepared(prepare({"train": sources}), {}, tmp_path / "one")
+    write_prepared(prepare({"train": "one"}), {}, tmp_path / "two")
+    assert [(s.name, s.count) for s in prepare({"train": "two"}).sources] == [("a", 10), ("b", 40)]
+
+
+def test_what_is_replayed_is_counted_apart(write, chat):
+    train, old = write("train.jsonl", 0, 36), write("old.jsonl", 100, 20)
+    plain, replaying = ChatData(train=train), ChatData(train=train, replay=Replay(old, share=0.1))
+    for data in (plain, replaying):
+        data.load(chat, "fit")
+    counts = describe_data(replaying)["train"]
+    assert counts == describe_data(plain)["train"] | {"replayed_per_epoch": 4}
+    assert counts["chats"] == 36
+    summary = {"best": {"epoch": 1, "step": 1, "by": "newest"}, "parameters": {"trainable": 1, "total": 2}}
+    summary |= {"adapter_bytes": 0, "tokens_per_second": 0, "seconds": {"total": 0}, "memory": {"peak_bytes": 0}}
+    summary |= {"data": describe_data(replaying), "wandb": {"mode": "off"}}
+    [line] = [line for line in closing_lines(summary, Path("runs/x")) if line.startswith("data ")]
+    assert line == "data       36 chats to learn from, 4 replayed in each epoch"

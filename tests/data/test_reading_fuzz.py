@@ -296,6 +296,12 @@ def write(path, data):
         path.write_bytes(data)
 
 
+def numbered(place):
+    """Return the record's number of `1 (record 3)`, the line of `3`."""
+    line, _, record = place.partition(" (record ")
+    return int(record.removesuffix(")") or line)
+
+
 def judge(path, expected):
     """Hold a file against what is known of each line: `(line, slip, reason)`; return how many lines were at fault."""
     skipped = []
@@ -307,8 +313,8 @@ def judge(path, expected):
         assert " fails (" not in fault, "the net for plugins caught what a format should have named"
         line, what = fault[len(f"{path}:") :].split(": ", 1)
         assert ";" in what or "did you mean" in what, fault
-        said[int(line)] = what
-    accepted = {row.line for row in rows}
+        said[numbered(line)] = what
+    accepted = {row.record or row.line for row in rows}
     for line, slip, reason in expected:
         if reason is HARMLESS:
             assert line in accepted, f"{slip} was refused: {said.get(line)}"
@@ -321,7 +327,7 @@ def judge(path, expected):
         with pytest.raises(FtlabError) as error:
             read_rows(str(path))
         assert str(error.value) == skipped[0]
-        assert str(error.value).startswith(f"{path}:{faulty[0]}: ")
+        assert numbered(str(error.value)[len(f"{path}:") :].partition(": ")[0]) == faulty[0]
     return len(faulty)
 
 
@@ -363,6 +369,16 @@ def test_one_list(tmp_path, name):
     assert len(set(lines)) == len(lines)
     write(tmp_path / "a.json", text.encode())
     COUNTS.append((len(expected), judge(tmp_path / "a.json", expected)))
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_one_list_on_one_line(tmp_path, name):
+    """Where the line says nothing, a record is known by its number."""
+    rng = random.Random(f"{name} line")
+    rows = mutated(name, rng, 1)
+    around = rng.choice(["%s", '{"version": 1, "data": %s}'])
+    write(tmp_path / "a.json", (around % json.dumps([record for record, _, _ in rows])).encode())
+    COUNTS.append((len(rows), judge(tmp_path / "a.json", [(i, slip, why) for i, (_, slip, why) in enumerate(rows, 1)])))
 
 
 @pytest.mark.parametrize("kind", TABLES)

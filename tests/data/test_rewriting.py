@@ -137,14 +137,14 @@ def test_markers_that_stop_short_of_the_end_token_get_it(chat, after, end, answe
     assert learnt == [answer + end, "2 + 3 = 5" + end]
 
 
-def test_markers_that_leave_out_more_than_the_end_token_are_taken(chat):
+def test_markers_that_leave_out_more_than_the_end_token_get_that_token_alone(chat):
     signed = chat_with(
         chat,
         "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
         "{% endgeneration %} signed{% else %}{{ m.content }}{% endif %}" + CLOSE,
     )
     [[example]] = signed.encode([CHATS["two turns"]])
-    assert supervised_text(signed, example) == ["Hello!", "2 + 3 = 5"]
+    assert supervised_text(signed, example) == ["Hello!", "<|im_end|>", "2 + 3 = 5", "<|im_end|>"]
 
 
 #: What a finder of turns looks for, and what it looks for instead where a chat holds that.
@@ -178,7 +178,7 @@ def test_a_chat_may_hold_the_probes(chat, template, cue):
             for [examples] in (probing.encode([messages]), careful(probing).encode([messages])):
                 learnt = [supervised_text(probing, example) for example in examples]
                 found.append([[text.replace(words, "_") for text in texts] for texts in learnt])
-        assert sum(map(len, found[0])) == 2
+        assert [text.endswith("<|im_end|>") for texts in found[0] for text in texts].count(True) == 2
         assert all(other == found[0] for other in found)
 
 

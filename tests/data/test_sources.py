@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ftlab.data.formats import QuestionAnswer, Text
+from ftlab.data.formats import Messages, QuestionAnswer, Text
 from ftlab.data.sources import Source, named_sources, read_rows
 from ftlab.errors import FtlabError
 from tests.data.test_chat import LESSON
@@ -169,10 +169,14 @@ WHOLE = {
         b'question,answer\na,b\nc,"d\ne,f\ng,"h"\ni,j\n',
         ":3: a cell from here to line 5 is not closed by a quote of its own",
     ),
-    "unknown.jsonl": (b'\n{"x": 1, "y": 2}\n', ":2: no format has these columns ('x', 'y'); name one in data.format"),
+    "unknown.jsonl": (
+        b'\n{"x": 1, "y": 2}\n',
+        ":2: no format has these columns ('x', 'y'); name one with your columns: --data.format Q",
+    ),
     "both.jsonl": (
         b'{"messages": [], "prompt": "a", "completion": "b"}',
-        ":1: these columns ('completion', 'messages', 'prompt') may be Messages or PromptCompletion; say which in ",
+        ":1: these columns ('completion', 'messages', 'prompt') may be Messages or PromptCompletion; choose "
+        "one: --data.format Messages",
     ),
 }
 
@@ -205,6 +209,89 @@ def test_rows_at_fault_are_left_out_and_listed(tmp_path):
     file.write_text(bad)
     with pytest.raises(FtlabError, match=r":1: question is int.* \(no other row of the file can be used either\)"):
         read_rows(file, on_error="skip")
+
+
+def test_records_that_share_a_line_are_numbered(tmp_path):
+    """Wherever a place is told: rows, faults left out and at which reading ends, broken JSON; from the cache too."""
+    file = tmp_path / "a.json"
+    good, bad = '{"question": "a", "answer": "b"}', '{"question": 3, "answer": "b"}'
+    file.write_text(f'{{"n": 1, "data": [{good}, {bad}, {good},\n{good},\n\n{good}, {good}]}}')
+    for _ in range(2):
+        skipped: list[str] = []
+        rows = read_rows(file, on_error="skip", skipped=skipped)
+        numbers = ["1 (record 1)", "1 (record 3)", "2", "4 (record 5)", "4 (record 6)"]
+        assert [row.place for row in rows] == [rows.place(i) for i in range(5)] == [f"{file}:{n}" for n in numbers]
+        assert [row.id for row in rows] == ["1.1", "1.3", "2", "4.5", "4.6"]
+        assert skipped == [f"{file}:1 (record 2): question is int, not text; write a string"]
+        with pytest.raises(FtlabError, match=r"a.json:1 \(record 2\): question is int"):
+            read_rows(file)
+    for text, where in [
+        (f"[{good}]", None),
+        (f"[{good}, {good}, {{]", r"1 \(record 3\): not JSON \(Expecting property name"),
+        (f"[{good}, {good} {good}]", r"1 \(record 2\): not JSON \('{' where ',' is due\)"),
+        (f"[{bad}, {good}, {{]", r"1 \(record 1\): question is int"),
+    ]:
+        file.write_text(text)
+        if where:
+            with pytest.raises(FtlabError, match=f"a.json:{where}"):
+                read_rows(file)
+        else:
+            assert read_rows(file)[0].place == f"{file}:1"
+
+
+def test_what_is_not_utf8_in_a_list_is_told_where_it_stands(tmp_path):
+    """Not where the piece of the file begins in which it was found."""
+    records = [json.dumps(record).encode() for record in RECORDS]
+    records[2] = records[2].replace(b'"2', b'"\xff')
+    (tmp_path / "a.json").write_bytes(b"[" + b", ".join(records) + b"]")
+    with pytest.raises(FtlabError, match=r"a.json:1 \(record 3\): not UTF-8; save the file as UTF-8"):
+        read_rows(tmp_path / "a.json")
+
+
+def test_faults_of_a_csv_are_listed_at_their_first_lines(tmp_path):
+    file, skipped = tmp_path / "a.csv", []
+    file.write_text('question,answer\na,"b\n\nc"\nd\ne,""\nf,g"h\n"i\nj",k,l\nm,n\n')
+    assert [row.line for row in read_rows(file, on_error="skip", skipped=skipped)] == [2, 7, 10]
+    told = ["5: 1 cells", "6: answer is empty", "8: 3 cells"]
+    assert [fault.removeprefix(f"{file}:")[: len(start)] for fault, start in zip(skipped, told, strict=True)] == told
+
+
+@pytest.mark.parametrize(
+    ("record", "format", "told"),
+    [
+        ({"instruction": "a", "output": "b"}, QuestionAnswer(), "(data.train: [{path: ..., format: Alpaca}])"),
+        ({"x": "a"}, QuestionAnswer("q", "a"), "(data.train: [{path: ..., format: X}])"),
+        ({"question": "a"}, Messages(), "(data.train: [{path: ..., format: QuestionAnswer}])"),
+    ],
+)
+def test_a_source_of_another_format_than_the_one_that_is_named_can_have_its_own(tmp_path, record, format, told):
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(record))
+    with pytest.raises(FtlabError) as error:
+        read_rows(file, format)
+    assert str(error.value).startswith(f"{file}:1: no '")
+    assert str(error.value).endswith(f"mend the row, or give this source a format of its own {told}")
+    with pytest.raises(FtlabError, match=r"mend the row, or let --data\.format null find out the format"):
+        read_rows(file, format, need_answer=False)
+    with pytest.raises(FtlabError, match=r"mend the row or name another format in exam\.format"):
+        read_rows(file, format, need_answer=False, setting="exam.format")
+
+
+def test_a_null_is_called_so(tmp_path):
+    file, skipped = tmp_path / "a.jsonl", []
+    turns = [{"role": "user", "content": None}, {"role": "assistant", "content": "b"}]
+    records = [{"messages": turns}, {"messages": [None]}, None]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records) + '{"messages": [{"role": "user"')
+    with pytest.raises(
+        FtlabError, match=r":1: messages\[0\]: content is null; write its text, or leave the message out"
+    ):
+        read_rows(file, on_error="skip", skipped=skipped)
+    file.write_text('{"question": "a", "answer": "b"}\n{"question": null, "answer": "b"}\nnull\n')
+    read_rows(file, on_error="skip", skipped=skipped)
+    assert skipped == [
+        f"{file}:2: question is null; write its text, or leave the row out",
+        f"{file}:3: this is null, not an object; write one object a line",
+    ]
 
 
 def test_a_row_before_an_open_quote_is_told_first(tmp_path):

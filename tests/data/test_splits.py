@@ -8,7 +8,8 @@ import pytest
 
 from ftlab.data.quality.leaks import find_leaks
 from ftlab.data.rows import Row, Rows
-from ftlab.data.splits import Split, assign, split_rows
+from ftlab.data.sides import assign
+from ftlab.data.splits import Split, split_rows
 from ftlab.errors import FtlabError, SettingError
 from tests.data.quality.conftest import lesson
 
@@ -190,14 +191,32 @@ def test_impossible_shares_are_refused(setting):
 def test_too_little_data_is_said():
     with pytest.raises(SettingError, match=r"data\.split: nothing of the 10 rows is left"):
         split_rows(rows(10), Split(validation=5, test=5))
-    with pytest.raises(SettingError, match=r"data\.split\.validation: no row of 10 is on the side"):
-        split_rows(rows(10, author=lambda i: 0), Split(validation=0.2, group="author"))
     with pytest.raises(SettingError, match=r"data\.fold: no row of 3 is on the side"):
         split_rows(rows(3), Split(), "1/5")
     with pytest.raises(SettingError, match=r"data\.split\.validation: no row of 3 is on the side"):
         split_rows(rows(3), Split())
     with pytest.raises(SettingError, match=r"data\.split\.stratify: 'id' has 50 values in 50 rows"):
         split_rows(rows(50, id=lambda i: i), Split(stratify="id"))
+
+
+def test_too_few_and_too_large_groups_are_said_with_what_to_do(capsys):
+    too_few = (
+        r"data\.split\.group: no row of 10 .* `validation`; .* by 'author' make 1 group, the largest of 10 rows; take"
+    )
+    with pytest.raises(SettingError, match=too_few):
+        split_rows(rows(10, author=lambda i: 0), Split(validation=0.2, group="author"))
+    with pytest.raises(SettingError, match=r"data\.fold: .* make 4 groups, the largest of 5 rows; take fewer folds or"):
+        split_rows(rows(20, author=lambda i: i % 4), Split(group="author"), "2/5")
+    assert capsys.readouterr().err == ""
+    parts = split_rows(rows(100, author=lambda i: i % 2), Split(validation=0.1, group="author"))
+    assert len(parts["validation"]) == 50
+    assert capsys.readouterr().err == (
+        "ftlab: warning: data.split.group: `validation` has 50 of 100 rows where 10 are wanted; rows that stay "
+        "together by 'author' make 2 groups, the largest of 50 rows; take other shares or a column with more and "
+        "smaller groups, or leave data.split.group out\n"
+    )
+    split_rows(rows(100, author=lambda i: i // 5), Split(validation=0.1, group="author"))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("setting", ["stratify", "group"])

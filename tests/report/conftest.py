@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ftlab.exam.exam import Answer, Sitting
+from ftlab.exam.sitting import Answer, Sitting
 from ftlab.exam.statistics import paired_p_value
 from ftlab.report.page import write_report
 from ftlab.runs import Run

@@ -1,5 +1,7 @@
 """A survey on one screen, at its worst, and in a few lines."""
 
+from dataclasses import replace
+
 import pytest
 
 from ftlab.data.preparation import Prepared
@@ -7,6 +9,7 @@ from ftlab.data.quality.cleaning import StepReport
 from ftlab.data.quality.description import Description, Found, Histogram, Lengths
 from ftlab.data.quality.leaks import Leak, Leaks
 from ftlab.report.survey import TRAITS, Survey
+from ftlab.report.survey_charts import histograms
 from ftlab.report.survey_text import bars, screen, short
 
 NONE = Found(0, 0.0, 0, [])
@@ -33,12 +36,18 @@ def worst():
         Leak("near", "train", i, f"train.jsonl:{i + 1}", "exam", i, f"exam.jsonl:{i + 1}", 0.9, False)
         for i in range(50)
     ]
-    steps = [StepReport(f"Step{i}", {}, 1200, 3, 4, [], {}) for i in range(9)]
+    steps = [StepReport(f"Step{i}", {}, 1200, 3 * (i % 2), 0, [], {}) for i in range(9)]
     splits = ("train", "validation", "test")
     prepared = Prepared({}, skipped=[f"x.jsonl:{i}: broken" for i in range(50)], leaks=Leaks(leaks, {"exam": 100}))
     prepared.cleaning = dict.fromkeys(splits, steps)
     description = described(found, [f"warning {i}; add rows" for i in range(9)])
-    return Survey(dict.fromkeys(splits, description), prepared, {"exam": 200}, ["y.jsonl:1: refused"] * 50)
+    return Survey(
+        dict.fromkeys(splits, description),
+        prepared,
+        {"exam": 200},
+        ["y.jsonl:1: refused"] * 50,
+        ["z.jsonl:1: long"] * 7,
+    )
 
 
 @pytest.fixture
@@ -59,7 +68,8 @@ def test_the_screen_has_at_most_forty_lines(worst):
         "shared by 100 of exam",
     ):
         assert said in text
-    assert "a run stops here" in text
+    assert "LEAKS      50: a run stops here, see data.on_leak" in text
+    assert "left out   57: 50 at fault, 7 too long or with nothing to learn" in text
     assert "\x1b" not in text
 
 
@@ -77,6 +87,41 @@ def test_nothing_wrong_is_said_too(best):
     assert "no duplicates, conflicts, empty, very short or cut off answers" in text
     assert "nothing is held out that could leak" in text
     assert "warning" not in text
+
+
+def test_steps_with_an_effect_stand_first(worst):
+    lines = screen(worst)
+    first = next(i for i, line in enumerate(lines) if line.startswith("cleaning"))
+    assert lines[first].split(maxsplit=1)[1] == "train      Step1: 3 of 1,200 changed, 0 left out"
+    assert "Step3" in lines[first + 1]
+    assert lines[first + 3].strip().startswith("no effect: Step0 (train, validation, test), Step2")
+
+
+@pytest.mark.parametrize(
+    ("on_leak", "said"),
+    [
+        ("drop", "LEAKS      50: 1 training row left out, 1 between held-out splits stay (data.on_leak: drop)"),
+        ("warn", "LEAKS      50: a run learns them all the same (data.on_leak: warn)"),
+    ],
+)
+def test_it_is_said_what_was_done_about_leaks(worst, on_leak, said):
+    worst.prepared.leaked.append("train.jsonl:1: leaks")
+    worst.prepared.leaks.found[0] = replace(worst.prepared.leaks.found[0], split="validation")
+    done = replace(worst, on_leak=on_leak)
+    assert any(line.startswith(said) for line in screen(done))
+    [opening] = [line for line in short(done, 1200) if line.startswith("LEAKS")]
+    assert opening.startswith(said)
+    assert ("exam.jsonl:1 (exam)" in "".join(short(done, 1200))) is (on_leak == "warn"), "a run names what it drops"
+
+
+def test_documents_have_no_turns(worst):
+    documents = replace(worst.descriptions["train"], turns={})
+    found = replace(worst, descriptions={"train": documents})
+    row = next(line for line in screen(found) if line.startswith("train "))
+    assert row.split()[1:3] == ["1,200", "-"]
+    assert "turns" not in short(found, 1200)[0]
+    assert [chart.title for chart in histograms(found)] == ["Tokens per row"]
+    assert len(histograms(worst)) == 2
 
 
 def test_bars_show_what_is_rare():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftlab.exam.exam import Answer, Sitting, pair_answers
+from ftlab.exam.sitting import Answer, Sitting, pair_answers
 from ftlab.report import facts, questions, units
 
 

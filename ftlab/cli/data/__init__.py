@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftlab.errors import FtlabError, choices_help
+from ftlab.cli.sources import Sources
+from ftlab.errors import FtlabError, SettingError, choices_help
 
-ACTIONS = ("show", "check", "prepare")
+#: What each action takes.
+USAGE = {
+    "show": "CONFIG [--row N ...] [--split validation] [--tokens] [--html FILE]",
+    "check": "CONFIG [--html FILE]",
+    "prepare": "CONFIG --output DIR",
+}
 
-HELP = """\
+HELP = f"""\
 usage: ftlab data ACTION CONFIG ... (a run's YAML or folder; every setting is also an option, as for fit)
 
-  show     CONFIG [--row N ...] [--split validation] [--tokens] [--html FILE]
+  show     {USAGE["show"]}
            rows as the model sees them: what is learnt, special tokens, white space
-  check    CONFIG [--html FILE]
-           what is in the data and what is wrong with it, on one screen; exit code 2 if a leak would stop a run
-  prepare  CONFIG --output DIR
+  check    {USAGE["check"]}
+           what is in the data and what is wrong with them, on one screen; exit code 2 if fit would stop
+  prepare  {USAGE["prepare"]}
            write the cleaned and split data as Parquet with a card; then train with --data.train DIR
+
+Without a config: ftlab data show --data.train FILE. The options of each: ftlab data show --help
 """
 
 #: What a config may be called; anything else is taken for data.
@@ -37,20 +45,23 @@ def run_data(args: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     action, options = args[0], args[1:]
-    if action not in ACTIONS:
-        raise FtlabError(f"data {action}: not an action; {choices_help(action, ACTIONS)}")
-    if action == "show":
-        from ftlab.cli.data.show import show
+    if action not in USAGE:
+        raise FtlabError(f"data {action}: not an action; {choices_help(action, USAGE)}")
+    try:
+        if action == "show":
+            from ftlab.cli.data.show import show
 
-        show(options)
-    elif action == "check":
-        from ftlab.cli.data.check import check
+            show(options)
+        elif action == "check":
+            from ftlab.cli.data.check import check
 
-        check(options)
-    else:
-        from ftlab.cli.data.prepare import prepare
+            check(options)
+        else:
+            from ftlab.cli.data.prepare import prepare
 
-        prepare(options)
+            prepare(options)
+    except SettingError as error:
+        raise FtlabError(f"{Sources(options).place(error.key)}: {error.reason}") from error
     return 0
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from ftlab.cli.data.settings import open_data, read_settings
+from ftlab.cli.data.settings import open_data, read_settings, run_epochs
 from ftlab.data.quality.leaks import rows_to_drop
-from ftlab.errors import FtlabError
+from ftlab.exam.generation import render
 from ftlab.report.data_page import write_check_page
 from ftlab.report.survey import survey
 from ftlab.report.survey_text import screen
@@ -37,10 +37,14 @@ def check(args: Sequence[str]) -> None:
     if settings.html:
         about = {"Model": settings.model.base, "max_length": f"{data.max_length:,}"}
         print(f"page       {write_check_page(found, about, Path(settings.html))}")
+    # What follows stops where fit does: at a leak, a question or a row that is refused, a mixture that cannot be made.
     rows_to_drop(found.prepared.leaks, on_leak)
-    if found.refused and data.on_error == "stop":
-        raise FtlabError(found.refused[0])
+    if settings.exam:
+        render(data.held_out["exam"], chat)
+    data.load(chat, "fit", run_epochs(settings))
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--html", type=str | None, default=None, help="Write a page with all places to this file too.")
+    parser.add_argument(
+        "--html", type=str | None, default=None, metavar="FILE", help="Write a page with all places to this file too."
+    )

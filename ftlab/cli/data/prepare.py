@@ -35,4 +35,4 @@ def prepare(args: Sequence[str]) -> None:
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--output", type=str, required=True, help="Folder to make.")
+    parser.add_argument("--output", type=str, required=True, metavar="DIR", help="Folder to make.")

@@ -10,13 +10,19 @@ import lightning.pytorch as pl
 from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
+from ftlab.cli.data import USAGE
 from ftlab.cli.explain import explain
 from ftlab.cli.lightning import DEFAULT_SEED
 from ftlab.cli.settings import add_settings
 from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
-from ftlab.errors import FtlabError, SettingError
 from ftlab.plugins import warn_of_skipped
+from ftlab.training.trainer import TRAINER_DEFAULTS
+
+_CONFIG_HELP = """\
+A run's YAML, or a part of one as those in configs/data; several are read in order, later ones win. It may stand first
+without --config, and then be a run's folder too.
+"""
 
 
 def read_settings(
@@ -33,25 +39,32 @@ def read_settings(
     Raises:
         FtlabError: a setting is at fault.
     """
-    sources = Sources(args)
+    program = f"ftlab data {action}"
+    usage = f"{program} {USAGE[action]} [any setting of a run]"
     parser = LightningArgumentParser(
-        f"ftlab data {action}", description=description, exit_on_error=False, allow_abbrev=False
+        program, usage=usage, description=description, exit_on_error=False, allow_abbrev=False
     )
-    parser.add_argument("-c", "--config", action="config", help="A run's YAML; several are read in order.")
+    parser.add_argument("-c", "--config", action="config", help=_CONFIG_HELP)
     add_options(parser)
-    parser.add_argument("--seed_everything", type=int | bool, default=DEFAULT_SEED, help="Seed of the run.")
-    add_settings(parser)
+    run: Any = parser.add_argument_group("Settings of a run, as for fit; those of data and model.base count here")
+    run.add_argument("--seed_everything", type=int | bool, default=DEFAULT_SEED, help="Seed of the run.")
+    add_settings(run)
     parser.add_lightning_class_args(pl.Trainer, "trainer")
+    parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
     try:
         config = parser.parse_args(list(args))
         settings = parser.instantiate_classes(config)
-    except SettingError as error:
-        raise FtlabError(f"{sources.place(error.key)}: {error.reason}") from error
     except (ArgumentError, ValueError) as error:
         known = [option.dest for option in parser._actions if option.dest != "help"]
-        raise explain(str(error), sources, known) from error
+        raise explain(str(error), Sources(args), known) from error
     warn_of_skipped()
     return settings
+
+
+def run_epochs(settings: Any) -> int | None:
+    """Return the epochs of a run with these settings, None where its steps end it."""
+    trainer = settings.trainer
+    return trainer.max_epochs if (trainer.max_steps or -1) < 0 else None
 
 
 def open_data(settings: Any, whole: bool = True) -> ChatData:

@@ -52,9 +52,11 @@ def show(args: Sequence[str]) -> None:
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--row", type=int, nargs="+", default=[], help="Numbers of rows, counted from 1.")
+    parser.add_argument("--row", type=int, nargs="+", default=[], metavar="N", help="Numbers of rows, counted from 1.")
     parser.add_argument(
         "--split", type=Literal["train", "validation", "test"], default="train", help="Which rows, after splitting."
     )
     parser.add_argument("--tokens", action="store_true", help="Draw the bounds of tokens and list them with their ids.")
-    parser.add_argument("--html", type=str | None, default=None, help="Write a page to this file instead.")
+    parser.add_argument(
+        "--html", type=str | None, default=None, metavar="FILE", help="Write a page to this file instead."
+    )

@@ -86,7 +86,8 @@ class Template:
             return render(conversations=conversations, **options)[0]
         except Exception as error:  # whatever a template raises is its verdict on the chat
             raise FtlabError(
-                f"the chat template refuses this chat ({error}); change the chat or the template"
+                f"the chat template refuses this chat ({' '.join(str(error).split())}); merge turns of one role that "
+                "follow each other, put what the system says into the first user turn, or take another template"
             ) from error
 
     def _message(self, message: Message) -> Message:

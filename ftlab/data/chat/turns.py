@@ -85,15 +85,14 @@ class Turns:
         """Return the control tokens that the template writes after an answer and after a call of a function."""
         call = {"type": "function", "id": "callabcd1", "function": {"name": "f", "arguments": {"x": "y"}}}
         asked = {"role": "user", "content": "Hi"}
-        ends = []
+        ends: list[str] = []
         for answer in ({"content": "Hello"}, {"content": "", "tool_calls": [call]}):
             try:
                 turn = self.turn([asked, {"role": "assistant", **answer}], 1)
             except FtlabError:  # a template that wants other chats than this one
                 continue
-            for start, end in turn.spans[:1]:
-                own = turn.text[start:end].rstrip()
-                ends += [found[0] for found in self.control.finditer(own) if found.end() == len(own)]
+            for start, end in self._own(turn)[-1:]:
+                ends += filter(None, [self._closing(turn.text[start:end])])
         return ends
 
     def left_out(self, messages: Sequence[Message], tools: Tools = None) -> int | None:
@@ -153,14 +152,20 @@ class Turns:
         )
 
     def _up_to_end(self, marked: Turn, ended: Turn) -> Turn:
-        """Return a turn as it is marked, and its end token with it where the markers stop just before that."""
+        """Return a turn as it is marked, and its end token with it where the markers stop before that.
+
+        What the template writes between the two is not learnt; a control token that ends what is marked is its end.
+        """
         text, spans = marked.text, marked.spans
         if spans:
             start, end = spans[-1]
             stop = ended.spans[0][1]
             between = ended.text[start + len(text[start:end].rstrip()) : stop]
+            token = self._closing(between)
             if stop > end and self.control.fullmatch(between.strip()):
                 text, spans = ended.text, [*spans[:-1], (start, stop)]
+            elif stop > end and token and not self._closing(text[start:end]):
+                text, spans = ended.text, [*spans, (stop - len(token), stop)]
         return Turn(marked.index, text, [(start, end) for start, end in spans if start < end])
 
     def _ended(self, message: Message, turn: Turn, tail: str) -> Turn:
@@ -200,15 +205,22 @@ class Turns:
 
     def _spans_in(self, turn: Turn, text: str) -> list[Span]:
         """Return a turn's spans in another text of the chat, none where the text does not hold it as it was."""
-        spans = turn.spans
-        while spans:
+        for spans in (turn.spans, self._own(turn)):
             if text.startswith(turn.text[: spans[-1][1]]):
                 return spans
-            start, end = spans[-1]
-            if turn.text[start:end].strip() != self.eos:
-                return []
-            spans = spans[:-1]
+        return []
+
+    def _own(self, turn: Turn) -> list[Span]:
+        """Return a turn's spans without the end of all text, where that stands right behind the turn's own end."""
+        spans = turn.spans
+        if len(spans) > 1 and spans[-2][1] == spans[-1][0] and turn.text[slice(*spans[-1])].strip() == self.eos:
+            return spans[:-1]
         return spans
+
+    def _closing(self, text: str) -> str | None:
+        """Return the control token that ends a text, but for white space."""
+        text = text.rstrip()
+        return next((found[0] for found in self.control.finditer(text) if found.end() == len(text)), None)
 
 
 def probe_for(name: str, messages: Sequence[Message], tools: Tools) -> str:

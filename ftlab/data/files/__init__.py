@@ -1,4 +1,4 @@
-"""Files: what lies on the disk, as blocks of records with their lines. They know nothing of formats and messages."""
+"""Files: what lies on the disk, as blocks of records with their places. They know nothing of formats and messages."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from ftlab.data.places import Place
+
 #: What is read at once, in bytes: few enough for any memory, and enough to be worth another process.
 BLOCK = 8 << 20
 
@@ -22,12 +24,12 @@ class BrokenError(Exception):
 
     Args:
         reason: what is wrong; what to do.
-        line: where; None where it is the file as a whole.
+        place: where; None where it is the file as a whole.
     """
 
-    def __init__(self, reason: str, line: int | None = None) -> None:
+    def __init__(self, reason: str, place: Place | None = None) -> None:
         super().__init__(reason)
-        self.line = line
+        self.place = place
 
 
 class Block(Protocol):
@@ -37,19 +39,19 @@ class Block(Protocol):
     def size(self) -> int:
         """Bytes that it took."""
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yield each record, or the Fault in its place, with its line."""
+    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+        """Yield each record, or the Fault instead of it, with its place."""
 
 
 @dataclass(frozen=True)
 class Records:
     """Records that are made already."""
 
-    records: list[tuple[int, Any]]
+    records: list[tuple[Place, Any]]
     size: int
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yield each record with its line."""
+    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+        """Yield each record with its place."""
         return iter(self.records)
 
 
@@ -66,11 +68,11 @@ class Lines:
         """Bytes that it took."""
         return len(self.data)
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """Yield each record with its line; empty lines are left out."""
+    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+        """Yield each record with its place; empty lines are left out."""
         for line, raw in enumerate(self.data.split(b"\n"), self.first):
             if raw and not raw.isspace():
-                yield line, _parse(raw)
+                yield Place(line), _parse(raw)
 
 
 @dataclass(frozen=True)
@@ -87,23 +89,24 @@ class Table:
         """Bytes that it took."""
         return self.data.size
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
+    def __iter__(self) -> Iterator[tuple[Place, Any]]:
         """Yield each row; nulls are keys that are not there, for a table has a place for every key of every row."""
         for batch in pa.ipc.open_stream(self.data):
             try:
                 records = batch.to_pylist()
             except (ValueError, OverflowError):  # bytes that are no characters, a date that is none: find out which
                 records = [_row(batch, at) for at in range(batch.num_rows)]
-            yield from enumerate(map(_without_nulls, records), self.first)
+            for number, record in enumerate(records, self.first):
+                yield Place(number), _without_nulls(record)
 
 
-def grouped(records: Iterable[tuple[int, Any, int]]) -> Iterator[Records]:
-    """Put records, each with its line and its bytes, together to blocks."""
-    group: list[tuple[int, Any]] = []
+def grouped(records: Iterable[tuple[Place, Any, int]]) -> Iterator[Records]:
+    """Put records, each with its place and its bytes, together to blocks."""
+    group: list[tuple[Place, Any]] = []
     filled = 0
     try:
-        for line, record, own in records:
-            group.append((line, record))
+        for place, record, own in records:
+            group.append((place, record))
             filled += own
             if filled >= BLOCK:
                 yield Records(group, filled)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ftlab.data.files.blocks import BLOCK, Fault, Lines
 from ftlab.data.files.opening import open_text
+from ftlab.data.places import Place
 
 
 def is_lines(path: Path) -> bool:
@@ -38,7 +39,7 @@ def json_lines(stream: io.BufferedReader) -> Iterator[Lines]:
         yield Lines(line, rest)
 
 
-def documents(stream: io.BufferedReader, split: str) -> Iterator[tuple[int, Any, int]]:
+def documents(stream: io.BufferedReader, split: str) -> Iterator[tuple[Place, Any, int]]:
     """Yield the texts of a plain text file."""
     if split == "file":
         pieces: Iterable[tuple[int, bytes]] = [(1, stream.read())]
@@ -50,11 +51,11 @@ def documents(stream: io.BufferedReader, split: str) -> Iterator[tuple[int, Any,
         if not raw or raw.isspace():
             continue
         try:
-            yield line, {"text": raw.decode("utf-8").replace("\r\n", "\n").strip("\n")}, len(raw)
+            yield Place(line), {"text": raw.decode("utf-8").replace("\r\n", "\n").strip("\n")}, len(raw)
         except UnicodeDecodeError as error:
             at = line + raw.count(b"\n", 0, error.start)
             column = error.start - raw.rfind(b"\n", 0, error.start) - 1
-            yield at, Fault(f"byte {column} is not UTF-8; save the file as UTF-8"), len(raw)
+            yield Place(at), Fault(f"byte {column} is not UTF-8; save the file as UTF-8"), len(raw)
 
 
 def _paragraphs(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -4,7 +4,6 @@ from ftlab.data.formats.alpaca import Alpaca
 from ftlab.data.formats.base import Format
 from ftlab.data.formats.messages import Messages
 from ftlab.data.formats.preference import Preference
-from ftlab.data.formats.prepared import PreparedRows
 from ftlab.data.formats.prompt_completion import PromptCompletion
 from ftlab.data.formats.question_answer import QuestionAnswer
 from ftlab.data.formats.sharegpt import ShareGPT
@@ -15,7 +14,6 @@ __all__ = [
     "Format",
     "Messages",
     "Preference",
-    "PreparedRows",
     "PromptCompletion",
     "QuestionAnswer",
     "ShareGPT",

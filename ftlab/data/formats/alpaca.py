@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ftlab.data.checks import from_json
-from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_text
+from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_system, take_text
 
 
 @dataclass
@@ -32,9 +32,7 @@ class Alpaca(Format):
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return system, history, instruction with input, and output."""
-        system = take_optional_text(record, self.system)
-        turns = [{"role": "system", "content": system}] if system else []
-        turns += self._earlier(record.pop(self.history, None))
+        turns = take_system(record, self.system) + self._earlier(record.pop(self.history, None))
         asked = [take_text(record, self.instruction), take_optional_text(record, self.input)]
         turns.append({"role": "user", "content": "\n\n".join(text for text in asked if text)})
         if drop_null(record, self.output):

@@ -55,6 +55,8 @@ def take_text(record: dict[str, Any], key: str) -> str:
         ValueError: it is no text, or an empty one.
     """
     value = record.pop(key)
+    if value is None:
+        raise ValueError(f"{key} is null; write its text, or leave the row out")
     if not isinstance(value, str):
         raise ValueError(f"{key} is {type(value).__name__}, not text; write a string")
     if not value or value.isspace():
@@ -81,3 +83,13 @@ def take_optional_text(record: dict[str, Any], key: str | None) -> str | None:
         del record[key]
         return None
     return take_text(record, key)
+
+
+def take_system(record: dict[str, Any], key: str | None, default: str | None = None) -> list[dict[str, Any]]:
+    """Take the system message, where there is one, as the turns that a chat begins with.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    text = take_optional_text(record, key) or default
+    return [{"role": "system", "content": text}] if text else []

@@ -28,11 +28,6 @@ class Messages(Format):
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the list, with what the row says of all its answers."""
-        if self.key not in record:
-            raise ValueError(
-                f'no "{self.key}" here; each line is {{"{self.key}": [{{"role": ..., "content": ...}}]}}, '
-                "or name another format"
-            )
         turns = record.pop(self.key)
         marks = {key: mark for key in MARKS if drop_null(record, key) and (mark := _mark(record, key)) is not None}
         if not marks or not isinstance(turns := unpacked(turns), list):

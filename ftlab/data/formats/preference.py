@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ftlab.data.checks import unpacked
-from ftlab.data.formats.base import Format, drop_null, take_optional_text
+from ftlab.data.formats.base import Format, drop_null, take_system
 from ftlab.data.formats.prompt_completion import as_messages
 
 
@@ -37,8 +37,7 @@ class Preference(Format):
         has_prompt = drop_null(record, self.prompt)
         if answers and not has_prompt:
             raise ValueError(f'no "{self.prompt}" to the text of {answers[0]}; name its column in the setting prompt')
-        system = take_optional_text(record, self.system)
-        prompt = [{"role": "system", "content": system}] if system else []
+        prompt = take_system(record, self.system)
         if has_prompt:
             prompt += as_messages(record, self.prompt, "user")
         chosen = as_messages(record, self.chosen, "assistant")

@@ -10,15 +10,19 @@ from ftlab.data.formats.base import Format
 
 
 @dataclass
-class PreparedRows(Format):
+class _PreparedRows(Format):
     """Rows of a folder that `ftlab data prepare` wrote, as they were."""
 
     columns: ClassVar[tuple[str, ...]] = ("messages", "tools", "rejected", "extra", "file", "line")
     documents: ClassVar[bool] = True
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the messages; file and line, the origin, are for those who look into the folder."""
-        del record["file"], record["line"]
+        """Return the messages; the origin is for those who look into the folder.
+
+        The source is no part of the chat: `read_rows` takes it from the file, where the folder is all there is.
+        """
+        for key in ("file", "line", "record", "source"):
+            record.pop(key, None)
         return record.pop("messages")
 
     def rejected_messages(self, record: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ftlab.data.checks import unpacked
-from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_text
+from ftlab.data.formats.base import Format, drop_null, take_system, take_text
 
 
 def as_messages(record: dict[str, Any], key: str, role: str) -> list[dict[str, Any]]:
@@ -35,9 +35,7 @@ class PromptCompletion(Format):
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return prompt and completion as one chat."""
-        system = take_optional_text(record, self.system)
-        turns = [{"role": "system", "content": system}] if system else []
-        turns += as_messages(record, self.prompt, "user")
+        turns = take_system(record, self.system) + as_messages(record, self.prompt, "user")
         if drop_null(record, self.completion):
             turns += as_messages(record, self.completion, "assistant")
         return turns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ftlab.data.formats.base import Format, drop_null, take_optional_text, take_text
+from ftlab.data.formats.base import Format, drop_null, take_system, take_text
 
 
 @dataclass
@@ -25,8 +25,7 @@ class QuestionAnswer(Format):
 
     def messages(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the turns."""
-        system = take_optional_text(record, self.system) or self.system_text
-        turns = [{"role": "system", "content": system}] if system else []
+        turns = take_system(record, self.system, self.system_text)
         turns.append({"role": "user", "content": take_text(record, self.question)})
         if drop_null(record, self.answer):
             turns.append({"role": "assistant", "content": take_text(record, self.answer)})

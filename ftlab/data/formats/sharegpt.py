@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ftlab.data.checks import checked, from_json
+from ftlab.data.checks import checked, from_json, type_name
 from ftlab.data.formats.base import Format, take_optional_text
 from ftlab.errors import choices_help
 
@@ -54,7 +54,7 @@ class ShareGPT(Format):
     def _message(self, turn: Any, index: int) -> dict[str, Any]:
         where = f"{self.key}[{index}]"
         if not isinstance(turn, dict):
-            raise ValueError(f'{where} is {type(turn).__name__}; each turn is {{"from": ..., "value": ...}}')
+            raise ValueError(f'{where} is {type_name(turn)}; each turn is {{"from": ..., "value": ...}}')
         if "from" not in turn and "role" in turn:
             raise ValueError(f'{where} has "role", not "from"; name the format Messages with its setting key')
         speaker = turn.get("from")
@@ -62,6 +62,8 @@ class ShareGPT(Format):
             raise ValueError(f"{where}: {speaker!r} is no speaker; {choices_help(str(speaker), SPEAKERS)}")
         if "value" not in turn:
             raise ValueError(f"{where} has no value; write a string")
+        if turn["value"] is None:
+            raise ValueError(f"{where}: value is null; write its text, or leave the turn out")
         if not isinstance(turn["value"], str):
             raise ValueError(f"{where}: value is {type(turn['value']).__name__}, not text; write a string")
         message = {key: value for key, value in turn.items() if key not in ("from", "value")}

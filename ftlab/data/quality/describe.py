@@ -15,7 +15,7 @@ from ftlab.data.quality.answers import Answers
 from ftlab.data.quality.description import Description, Found, Histogram, Lengths
 from ftlab.data.quality.text import answer, script
 from ftlab.data.quality.warnings import warnings
-from ftlab.data.rows import Rows
+from ftlab.data.rows import DOCUMENT, Rows
 
 #: Groups whose places are listed, and places of each.
 _GROUPS, _PLACES = 20, 10
@@ -48,7 +48,8 @@ def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length
     characters: Counter[str] = Counter()
     answers = Answers()
     for i, row in enumerate(tqdm(rows, "describing rows", unit="row", delay=2, leave=False)):
-        turns[sum(message["role"] in ("user", "assistant") for message in row.messages)] += 1
+        if row.messages[0]["role"] != DOCUMENT:
+            turns[sum(message["role"] in ("user", "assistant") for message in row.messages)] += 1
         for message in row.messages:
             characters.update(message.get("content") or "")
         if (text := answer(row)) is not None:

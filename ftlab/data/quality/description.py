@@ -54,7 +54,7 @@ class Description:
     sources: dict[str, int]
     """Rows of each source."""
     turns: dict[int, int]
-    """By the number of user and assistant messages, the rows that have so many."""
+    """By the number of user and assistant messages, the chats that have so many; documents have none."""
     tokens: Lengths
     supervised_share: float
     """Learnt tokens of all tokens."""

@@ -47,7 +47,7 @@ def prints(rows: Rows) -> Prints:
             said.normalised,
             said.number_masked,
             digest(asked),
-            0 if ended is None else digest(ended),
+            0 if ended is None else digest(normalised(ended)),
         )
     return Prints(*found.T)
 

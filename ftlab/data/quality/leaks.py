@@ -11,15 +11,12 @@ from tqdm import tqdm
 from ftlab.data.quality.neighbours import Held, Kind
 from ftlab.data.quality.text import compared_answer, compared_question
 from ftlab.data.quality.wording import Said, Wording, sample
-from ftlab.data.rows import Rows
+from ftlab.data.rows import Row, Rows
 from ftlab.errors import FtlabError
 
 #: What is learnt from comes first; test and exam may be one file, and nothing is chosen by either.
 SPLITS = ("train", "validation", "test", "exam")
 _INTO = {"train": ("validation", "test", "exam"), "validation": ("test", "exam")}
-
-#: How alike two questions with different answers must be to be near.
-NEAR_OTHER_ANSWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Leaks:
     found: list[Leak] = field(default_factory=list)
     """At most one of each row and each held-out split: the closest."""
     templates: dict[str, int] = field(default_factory=dict)
-    """By held-out split, how many of its questions share but a template with an earlier split, and so are no leaks."""
+    """By held-out split, how many of its questions are close to one of an earlier split, and yet no leaks."""
 
     def __len__(self) -> int:
         """Return the number of leaks."""
@@ -71,13 +68,15 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     """Find the questions that splits share.
 
     A question is the prompt without what the system says. Equal questions are leaks (`exact`, and `normalised`: case,
-    punctuation and white space aside). Questions that differ in their numbers only (`number_masked`), or have most of
-    their words and pairs of words in common (`near`), are leaks unless they share but a template: where the data
-    hold three or more other fillings of the wording with other numbers that are about 0.6 times as alike, the pair does
-    not stand out, and is what a generator of exercises makes of two draws. Those are counted apart. The bar is lower
-    in a split where hardly any close pair stands out, and higher in one where most do. Where there are no three to
-    judge by, a pair is a leak unless most numbers, two at least, and the answers differ. A near pair with another
-    answer must be closer still: a phrasing that two questions share is not one question.
+    punctuation and white space aside). Close ones differ in their numbers only (`number_masked`), or have most of their
+    words and pairs of words in common (`near`). They are leaks where their answers speak for one question. With other
+    numbers: the answers are the same, and no more than half of the numbers differ, or one. With the same numbers: the
+    answers come to the same (their last numbers are equal, or all of them where there are none), or 0.9 is in common.
+
+    Even so a pair is no leak where it does not stand out: where the data hold three or more other fillings of the
+    wording, with other numbers or another outcome, that are about 0.6 times as alike. That is what a generator of
+    exercises makes of two draws. The bar is lower in a split where hardly any close pair stands out, and higher in one
+    where most do. Close pairs that are no leaks are counted apart, as templates.
 
     Args:
         splits: rows by `train`, `validation`, `test` and `exam`, any of which may be missing.
@@ -91,7 +90,7 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     with _bar(total + sum(map(len, known.values())), "looking for leaks") as bar:
         for name in held.splits:
             for i, row in enumerate(known[name]):
-                held.add(name, i, wording(compared_question(row)))
+                held.add(name, i, _said(row, wording))
                 bar.update()
         held.freeze()
         pairs = []
@@ -102,11 +101,8 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     found, leaking = [], set()
     for pair in pairs:
         if held.stands_out(pair.kind, pair.held, pair.similarity, bars[held.split_of(pair.held)]):
-            leak = _leak(pair, held, known)
-            close = leak.same_answer or pair.kind != "near" or leak.similarity >= NEAR_OTHER_ANSWER
-            if close and (leak.same_answer or not pair.refilled or held.can_judge(pair.held)):
-                found.append(leak)
-                leaking.add(pair.held)
+            found.append(_leak(pair, held, known))
+            leaking.add(pair.held)
     templates = dict.fromkeys(held.splits, 0)
     for at in held.closest.keys() - leaking:
         templates[held.split_of(at)] += 1
@@ -114,12 +110,12 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
 
 
 def twins(rows: Rows) -> list[tuple[int, int]]:
-    """Return pairs of rows that would be leaks, but of equal questions, if a split parted them."""
+    """Return pairs of close rows that would be leaks if a split parted them."""
     wording = Wording(map(compared_question, sample(rows)))
     held = Held(["rows"])
     with _bar(2 * len(rows), "looking for near questions") as bar:
         for i, row in enumerate(rows):
-            held.add("rows", i, wording(compared_question(row)))
+            held.add("rows", i, _said(row, wording))
             bar.update()
         held.freeze()
         pairs = []
@@ -140,7 +136,8 @@ def rows_to_drop(leaks: Leaks, on_leak: Literal["stop", "drop", "warn"] = "stop"
         FtlabError: there is a leak and the run is to stop; both places are named.
     """
     if on_leak == "stop" and leaks.found:
-        others = f", and {len(leaks) - 1} more" if len(leaks) > 1 else ""
+        hint = "ftlab data check CONFIG --html FILE lists them"
+        others = f", and {len(leaks) - 1} more ({hint})" if len(leaks) > 1 else ""
         raise FtlabError(
             f"{leaks.found[0]}{others}: a score on it would be a lie; "
             "set data.on_leak: drop to train without such rows, or warn to go on"
@@ -155,7 +152,11 @@ class _Pair:
     kind: Kind
     held: int
     similarity: float
-    refilled: bool
+    same_answer: bool
+
+
+def _said(row: Row, wording: Wording) -> Said:
+    return wording(compared_question(row), compared_answer(row))
 
 
 def _leak(pair: _Pair, held: Held, splits: Mapping[str, Rows]) -> Leak:
@@ -170,14 +171,14 @@ def _leak(pair: _Pair, held: Held, splits: Mapping[str, Rows]) -> Leak:
         into_row=into_row,
         into_place=other.place(into_row),
         similarity=pair.similarity if pair.kind == "near" else 1.0,
-        same_answer=compared_answer(one[pair.row]) == compared_answer(other[into_row]),
+        same_answer=pair.same_answer,
     )
 
 
 def _stream(splits: Mapping[str, Rows], wording: Wording, bar: tqdm) -> Iterator[tuple[str, int, Said]]:
     for name, rows in splits.items():
         for i, row in enumerate(rows):
-            yield name, i, wording(compared_question(row))
+            yield name, i, _said(row, wording)
             bar.update()
 
 

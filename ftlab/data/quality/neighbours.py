@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
 from ftlab.data.quality.wording import Said
 
 Kind = Literal["exact", "normalised", "number_masked", "near"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Least similarity (Jaccard's, of shingles) of near duplicates: two neighbours of ten words replaced leave 0.58.
 #: Texts with other numbers are mostly other questions, however alike they sound.
 NEAR, NEAR_OTHER_NUMBERS = 0.55, 0.8
+#: The same with the same numbers but another outcome: a slot that is refilled leaves 0.88 of 25 words.
+NEAR_OTHER_ANSWER = 0.9
 #: A pair does not stand out where so many other fillings of the wording are so many times as alike.
 FILLINGS, AS_ALIKE = 3, 0.6
 #: The same where no close pair of the split stands out, and where all do: one case is judged by the others too.
@@ -57,7 +60,7 @@ class Held:
         self._shingles, self._starts = np.unique(shingles[order], return_index=True)
         self._counts = np.diff(self._starts, append=len(shingles))
         #: Of each question, the similarity of the best few other fillings, and of the last of those.
-        self._fillings: list[dict[tuple[str, ...], float]] = [{} for _ in self._said]
+        self._fillings: list[dict[Hashable, float]] = [{} for _ in self._said]
         self._last = np.zeros(len(sizes))
 
     def split_of(self, at: int) -> str:
@@ -83,9 +86,9 @@ class Held:
         return bars
 
     def meet(self, said: Said, splits: Iterable[str]) -> Iterator[tuple[Kind, int, float, bool]]:
-        """Return the closest held-out question of each split, if one is close; and learn what fillings there are.
+        """Return the closest held-out question of each split, if it may be a leak; and learn what fillings there are.
 
-        The last of each is whether most of the numbers differ, two at least.
+        The last of each is whether the answers are the same.
 
         Args:
             said: a question of any split.
@@ -95,8 +98,8 @@ class Held:
         if not len(near) and said.long:  # even equal ones, numbers masked, would be among those
             return
         for at, similarity in zip(near, similarities, strict=True):
-            if similarity > self._last[at] and said.numbers != self._said[at].numbers:
-                self._learn(int(at), said.numbers, float(similarity))
+            if similarity > self._last[at]:
+                self._learn(int(at), said, float(similarity))
         alike = dict(zip(near.tolist(), similarities.tolist(), strict=True))
         for split in splits:
             if not (closest := self._closest(said, split, alike)):
@@ -104,15 +107,11 @@ class Held:
             kind, at, similarity = closest
             if kind not in ("exact", "normalised"):
                 self.closest[at] = max(similarity, self.closest.get(at, 0.0))
-            if self.stands_out(kind, at, similarity, AS_ALIKE_ELSEWHERE):  # it can only lose this later
-                yield *closest, _mostly_other(said.numbers, self._said[at].numbers)
-
-    def can_judge(self, at: int) -> bool:
-        """Return whether there are fillings enough of a question's wording to judge by."""
-        return len(self._fillings[at]) == FILLINGS
+            if self._may_leak(kind, at, similarity, said):
+                yield *closest, said.answered == self._said[at].answered
 
     def twins(self, at: int) -> list[int]:
-        """Return the close questions that stand out, of which this one would be a leak."""
+        """Return the close questions of which this one would be a leak."""
         said = self._said[at]
         near, similarities = self._near(said.shingles)
         close = []
@@ -120,46 +119,32 @@ class Held:
             i, similarity = int(near[k]), float(similarities[k])
             if not self.stands_out("near", at, similarity, AS_ALIKE_ELSEWHERE):
                 break  # nor do those that are less alike: of a template few are looked at
-            other = self._said[i]
-            if said.numbers != other.numbers:
-                self._learn(at, other.numbers, similarity)
-            if i != at and (
-                (said.long and (said.reordered == other.reordered or self._is_near(said, other, similarity)))
-                or (
-                    said.number_masked == other.number_masked
-                    and (said.long or _mostly_equal(said.numbers, other.numbers))
-                )
-            ):
-                close.append((i, similarity))
-        return [i for i, similarity in close if self.stands_out("near", at, similarity, AS_ALIKE_ELSEWHERE)]
+            self._learn(at, self._said[i], similarity)
+            if i != at and (kind := _kind(said, self._said[i], similarity)):
+                close.append((kind, i, similarity))
+        return [i for kind, i, similarity in close if self._may_leak(kind, at, similarity, self._said[i])]
+
+    def _may_leak(self, kind: Kind, at: int, similarity: float, said: Said) -> bool:
+        # a pair that does not stand out by now will not do so later
+        return self.stands_out(kind, at, similarity, AS_ALIKE_ELSEWHERE) and (
+            kind in ("exact", "normalised") or _is_one(said, self._said[at], similarity)
+        )
 
     def _closest(self, said: Said, split: str, alike: dict[int, float]) -> tuple[Kind, int, float] | None:
-        for kind in ("exact", "normalised"):
-            if (at := self._by[kind].get((split, getattr(said, kind)))) is not None:
-                return kind, at, 1.0
-        if (at := self._by["number_masked"].get((split, said.number_masked))) is not None and (
-            said.long or _mostly_equal(said.numbers, self._said[at].numbers)
-        ):
-            return "number_masked", at, alike.get(at, 1.0)
-        if not said.long:
-            return None
-        if (at := self._by["reordered"].get((split, said.reordered))) is not None:
-            return "near", at, alike.get(at, 1.0)
+        equal = {
+            at: alike.get(at, 1.0)
+            for name, index in self._by.items()
+            if (at := index.get((split, getattr(said, name)))) is not None
+        }
         close = [
-            (similarity, -at)
-            for at, similarity in alike.items()
-            if self.split_of(at) == split and self._is_near(said, self._said[at], similarity)
+            (_KINDS.index(kind), -similarity, at)
+            for at, similarity in (equal | {i: s for i, s in alike.items() if self.split_of(i) == split}).items()
+            if (kind := _kind(said, self._said[at], similarity))
         ]
         if not close:
             return None
-        similarity, at = max(close)
-        return "near", -at, similarity
-
-    @staticmethod
-    def _is_near(one: Said, other: Said, similarity: float) -> bool:
-        if similarity < NEAR or not other.long:
-            return False
-        return similarity >= NEAR_OTHER_NUMBERS or sorted(one.numbers) == sorted(other.numbers)
+        order, similarity, at = min(close)
+        return _KINDS[order], at, -similarity
 
     def _near(self, shingles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the questions that could matter and the similarity of each."""
@@ -186,20 +171,48 @@ class Held:
         enough = similarity >= least
         return owners[enough], similarity[enough]
 
-    def _learn(self, at: int, numbers: tuple[str, ...], similarity: float) -> None:
-        fillings = self._fillings[at]
-        fillings[numbers] = max(similarity, fillings.get(numbers, 0.0))
+    def _learn(self, at: int, said: Said, similarity: float) -> None:
+        """Learn of another filling: it has other numbers, or the same ones but another outcome."""
+        held, fillings = self._said[at], self._fillings[at]
+        if said.numbers != held.numbers:
+            filling: Hashable = said.numbers
+        elif said.outcome != held.outcome and None not in (said.outcome, held.outcome):
+            filling = said.normalised  # several answers to one question make one filling
+        else:
+            return
+        fillings[filling] = max(similarity, fillings.get(filling, 0.0))
         if len(fillings) > FILLINGS:
             del fillings[min(fillings, key=lambda filling: fillings[filling])]
         if len(fillings) == FILLINGS:
             self._last[at] = min(fillings.values())
 
 
+def _kind(one: Said, other: Said, similarity: float) -> Kind | None:
+    """Return how alike two questions are, None where they are not close."""
+    if one.normalised == other.normalised:
+        return "exact" if one.exact == other.exact else "normalised"
+    if one.number_masked == other.number_masked:
+        return "number_masked" if one.long or _mostly_equal(one.numbers, other.numbers) else None
+    if not (one.long and other.long):
+        return None
+    if one.reordered == other.reordered or similarity >= NEAR_OTHER_NUMBERS:
+        return "near"
+    return "near" if similarity >= NEAR and sorted(one.numbers) == sorted(other.numbers) else None
+
+
+def _is_one(one: Said, other: Said, similarity: float) -> bool:
+    """Return whether two close questions may be one: by their answers, as exercises have others with other numbers."""
+    if one.numbers != other.numbers:
+        return one.answered == other.answered and not _refilled(one, other)
+    return one.outcome == other.outcome or similarity >= NEAR_OTHER_ANSWER
+
+
 def _mostly_equal(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return 2 * sum(a == b for a, b in zip(one, other, strict=True)) > len(one)
 
 
-def _mostly_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    most = max(len(one), len(other))
-    differ = most - (Counter(one) & Counter(other)).total()
+def _refilled(one: Said, other: Said) -> bool:
+    """Return whether most of the numbers differ, two at least: then the wording is a template, and no question."""
+    most = max(len(one.numbers), len(other.numbers))
+    differ = most - (Counter(one.numbers) & Counter(other.numbers)).total()
     return differ >= 2 and 2 * differ > most

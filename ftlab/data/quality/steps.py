@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ftlab.data.quality import duplicates
@@ -19,8 +19,19 @@ Part = Literal["question", "answer", "any"]
 
 
 @dataclass
-class Whitespace(Step):
-    """Trims every message, its lines' ends and its empty lines; indentation stays."""
+class _HeldOut:
+    """The setting that all of them share."""
+
+    held_out: bool = field(default=False, kw_only=True)
+    """Whether rows of `data.validation` and `data.test` are left out too; false keeps them all."""
+
+
+@dataclass
+class Whitespace(_HeldOut, Step):
+    """Trims every message, its lines' ends and its empty lines, in all splits; indentation stays.
+
+    A training row of which a message is empty then is left out.
+    """
 
     inner: bool = False
     """Whether runs of spaces within a line become one too; that ruins code and tables."""
@@ -38,8 +49,11 @@ class Whitespace(Step):
 
 
 @dataclass
-class Duplicates(Step):
-    """Leaves out rows that say what an earlier row says, answer included; the first one stays."""
+class Duplicates(_HeldOut, Step):
+    """Leaves out training rows that say what an earlier one says, answer included; the first one stays.
+
+    With `held_out` also of `data.validation` and `data.test`, each compared with its own rows.
+    """
 
     kind: Literal["exact", "normalised", "number_masked", "near"] = "normalised"
     """`exact`; `normalised`: case, punctuation and white space aside; `number_masked`: numbers aside too, which deletes
@@ -58,8 +72,11 @@ class Duplicates(Step):
 
 
 @dataclass
-class Conflicts(Step):
-    """Leaves out rows whose question has another answer elsewhere."""
+class Conflicts(_HeldOut, Step):
+    """Leaves out training rows whose question has another answer in another one.
+
+    With `held_out` also of `data.validation` and `data.test`, each compared with its own rows.
+    """
 
     keep: Literal["none", "first", "majority"] = "none"
     """Which rows of such a question stay: none, those with the first answer, or those with the most frequent one (the
@@ -80,14 +97,14 @@ class Conflicts(Step):
 
 
 @dataclass
-class Lengths(Step):
-    """Leaves out rows of which a part is too short or too long."""
+class Lengths(_HeldOut, Step):
+    """Leaves out training rows of which a part is too short or too long; with `held_out` also held-out rows."""
 
     of: Part | Literal["turn"] = "answer"
     """What is measured: the closing `answer`, the `question` (all before it but what the system says), `any` for the
     whole chat, or each `turn`."""
     min: int | None = None
-    """The least that is good."""
+    """The least that is good; either this or `max` is set."""
     max: int | None = None
     """The most that is good."""
     unit: Literal["characters", "words"] = "characters"
@@ -95,6 +112,8 @@ class Lengths(Step):
 
     def __post_init__(self) -> None:
         low, high = self.min or 0, self.max
+        if not low and high is None:
+            raise SettingError("data.clean", "Lengths without a bound is not a limit; set min (1 or more), max or both")
         require(low >= 0, "data.clean", self.min, "a length")
         require(high is None or high >= low, "data.clean", high, f"a max that is at least the min, {low}")
 
@@ -110,8 +129,11 @@ class Lengths(Step):
 
 
 @dataclass
-class Pattern(Step):
-    """Leaves out rows by a regular expression, or replaces what it matches."""
+class Pattern(_HeldOut, Step):
+    """Leaves out training rows by a regular expression, or replaces what it matches in all splits.
+
+    With `held_out` held-out rows are left out too.
+    """
 
     pattern: str
     """A regular expression of Python's `re`, looked for anywhere in the text; `(?i)` in front ignores case."""

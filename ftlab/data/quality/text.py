@@ -116,9 +116,9 @@ def compared_question(row: Row) -> str:
 
 
 def compared_answer(row: Row) -> str | None:
-    """Return the closing assistant turn as it is compared with others, None where there is none."""
+    """Return the closing assistant turn as it is compared with others, None where there is none; as the question is."""
     last = row.messages[-1]
-    return normalised(compared(last)) if last["role"] == "assistant" else None
+    return compared(last) if last["role"] == "assistant" else None
 
 
 def answer(row: Row) -> str | None:

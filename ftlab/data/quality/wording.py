@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ftlab.data.quality.text import digest, masked, numbers, sentences, shingles, squeezed
+from ftlab.data.quality.text import digest, masked, normalised, numbers, sentences, shingles, squeezed
 from ftlab.data.rows import Rows
 
 #: A sentence of more than this share of the questions, and of more than so many, says nothing of any of them.
@@ -29,6 +29,8 @@ class Said:
     """All its words."""
     own: list[str]
     """Those that are no boilerplate."""
+    answer: str | None = None
+    """The answer to it, where it is a question that has one."""
 
     @cached_property
     def exact(self) -> int:
@@ -54,6 +56,17 @@ class Said:
     def numbers(self) -> tuple[str, ...]:
         """Its numbers in order."""
         return numbers(self.words)
+
+    @cached_property
+    def answered(self) -> str | None:
+        """The answer without case, punctuation and white space."""
+        return None if self.answer is None else normalised(self.answer)
+
+    @cached_property
+    def outcome(self) -> str | None:
+        """The answer's last number, or all of it where it has none: two ways to one solution agree in it."""
+        found = numbers([self.answered or ""])
+        return found[-1] if found else self.answered
 
     @cached_property
     def long(self) -> bool:
@@ -88,12 +101,12 @@ class Wording:
         most = max(BOILERPLATE_COUNT, BOILERPLATE_SHARE * len(seen))
         self._boilerplate = {sentence for sentence, count in counts.items() if count > most}
 
-    def __call__(self, text: str) -> Said:
-        """Return a text's forms."""
+    def __call__(self, text: str, answer: str | None = None) -> Said:
+        """Return the forms of a text, and of the answer to it."""
         parts = sentences(text)
         everything = [word for part in parts for word in part]
         own = [word for part in parts if " ".join(part) not in self._boilerplate for word in part]
-        return Said(text, everything, own or everything)
+        return Said(text, everything, own or everything, answer)
 
 
 def sample(rows: Rows) -> Rows:

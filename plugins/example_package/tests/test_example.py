@@ -1,7 +1,7 @@
 """The package's own tests: ftlab's conformance kit for the method, and examples for the rest."""
 
 import pytest
-from ftlab_example import Contains, OutputScale, Transcript
+from ftlab_example import Mentions, OutputScale, Transcript
 
 from ftlab.conformance import check_method
 
@@ -14,8 +14,8 @@ def test_the_method_keeps_the_contract() -> None:
 @pytest.mark.parametrize(("answer", "reference", "points"), [("It is PARIS.", "Paris", 1), ("It is Rome.", "Paris", 0)])
 def test_the_grader(answer: str, reference: str, points: float) -> None:
     """An answer that mentions the reference has the point."""
-    assert Contains().grade(answer, reference) == points
-    assert Contains(case_matters=True).grade(answer, reference) == 0
+    assert Mentions().grade(answer, reference) == points
+    assert Mentions(case_matters=True).grade(answer, reference) == 0
 
 
 def test_the_format() -> None:

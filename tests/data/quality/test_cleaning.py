@@ -4,9 +4,12 @@ import dataclasses
 import json
 import random
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
+from ftlab.data.mixture import Replay
+from ftlab.data.preparation import prepare
 from ftlab.data.quality.cleaning import Step, clean
 from ftlab.data.quality.steps import Conflicts, Duplicates, Lengths, Pattern, Whitespace
 from ftlab.data.rows import Row, Rows
@@ -95,6 +98,44 @@ def test_lengths():
     assert report.reasons == {"answer too short": 1, "answer too long": 1}
     with pytest.raises(SettingError, match="max that is at least the min, 5"):
         Lengths(min=5, max=4)
+    for bounds in ({}, {"min": 0}, {"of": "turn", "unit": "words"}):
+        with pytest.raises(
+            SettingError, match=r"data.clean: Lengths without a bound is not a limit; set min .* max or both"
+        ):
+            Lengths(**bounds)
+    assert len(clean(rows, [Lengths(max=0)])[0]) == 0
+
+
+HELD_OUT = [("a ", " A."), ("a", "A."), ("a", "Z."), ("b", "  "), ("mail c@d", "C" * 9)]
+
+
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [
+        (Duplicates, [1, 3, 4, 5]),
+        (Conflicts, [4, 5]),
+        (partial(Lengths, max=8), [1, 2, 3, 4]),
+        (partial(Pattern, "@"), [1, 2, 3, 4]),
+        (Whitespace, [1, 2, 3, 5]),
+    ],
+)
+def test_held_out_rows_are_left_out_only_where_a_step_is_set_so(step, left):
+    def lines(**settings):
+        rows, [report] = clean(table(HELD_OUT), [step(**settings)], held_out=True)
+        assert report.dropped == len(report.left_out) == 5 - len(rows)
+        return [row.line for row in rows]
+
+    assert lines() == [1, 2, 3, 4, 5]
+    assert lines(held_out=True) == left
+    assert [row.line for row in clean(table(HELD_OUT), [step()])[0]] == left
+
+
+def test_what_is_edited_is_edited_in_held_out_rows_too():
+    steps = [Whitespace(), Pattern("@", "replace", " at "), Duplicates("exact")]
+    rows, reports = clean(table(HELD_OUT), steps, held_out=True)
+    edited = [("a", "A.", 1), ("a", "A.", 2), ("a", "Z.", 3), ("b", "  ", 4), ("mail c at d", "C" * 9, 5)]
+    assert said(rows) == edited  # what would be left empty stays as it is
+    assert [report.changed for report in reports] == [1, 1, 0]
 
 
 def test_patterns():
@@ -173,3 +214,45 @@ def test_the_lesson_loses_one_duplicate_question():
     rows, [report] = clean(lesson("train_1k"), [Conflicts("first")])
     assert len(rows) == 1115 - report.dropped
     assert report.left_out[0].place.endswith(":138")
+
+
+def test_every_split_is_cleaned_by_its_own_rule(write_chats):
+    twice = [("Who wrote it? ", "Ann"), ("Who wrote it?", "Ann")]
+    other = [("Where is it?", "There"), ("Where is it?", "There"), ("Where is it? ", "There")]
+    sources = {"train": write_chats("t.jsonl", *twice), "validation": write_chats("v.jsonl", *other)}
+    old = Replay(write_chats("old.jsonl", ("When is it?", "Now"), ("When is it?", "Now")))
+
+    def prepared(**settings):
+        done = prepare(sources, steps=[Whitespace(), Duplicates(**settings)], replay=old)
+        assert not any(row.messages[0]["content"].endswith(" ") for rows in done.rows.values() for row in rows)
+        return {name: [row.line for row in rows] for name, rows in done.rows.items()}, done.left_out()
+
+    rows, left_out = prepared()
+    assert rows == {"train": [1, 1], "validation": [1, 2, 3]}
+    assert [line.rpartition("/")[0].count("jsonl") for line in left_out] == [1, 1]
+    rows, left_out = prepared(held_out=True)
+    assert rows == {"train": [1, 1], "validation": [1]}
+    assert len(left_out) == 4
+
+
+def test_where_no_row_is_left_each_step_and_its_reason_are_named(write_chats):
+    sources = {"train": write_chats("t.jsonl", ("Who?", "Ann"), ("Who?", "Ann"), ("Where?", "There"))}
+    steps = [Whitespace(), Duplicates(), Lengths(min=9)]
+    with pytest.raises(SettingError) as error:
+        prepare(sources, steps=steps)
+    file = sources["train"]
+    assert str(error.value) == (
+        f"data.clean: no row of data.train is left: Duplicates left out 1 (first {file}:2: normalised duplicate: of "
+        f"{file}:1), Lengths left out 2 (first {file}:1: answer too short: 3 characters); loosen the steps"
+    )
+    sources["validation"] = write_chats("v.jsonl", ("What?", "It"))
+    kept = prepare({**sources, "train": write_chats("l.jsonl", ("Say it", "A long answer"))}, steps=steps)
+    assert len(kept.rows["validation"]) == 1
+    with pytest.raises(SettingError, match=r"no row of data.validation is left: Lengths left out 1 \(first .*v"):
+        prepare({"validation": sources["validation"]}, steps=[Lengths(min=9, held_out=True)])
+    with pytest.raises(SettingError, match=r"no row of data.replay is left: Lengths left out 1 "):
+        prepare(
+            {"train": write_chats("l.jsonl", ("Say it", "A long answer"))},
+            steps=steps,
+            replay=Replay(sources["validation"]),
+        )

@@ -143,14 +143,82 @@ def test_few_exercises_of_one_generator_are_no_leaks_either():
     assert leaks.templates["validation"] > 0
 
 
+TRAIN = "A train runs {} km in {} hours without a stop on the way, and stands for {} minutes. How fast is it?"
+GIFT = "Then {} had 8 books, and got 4 more of them from a friend. How many books are there now?"
+CITY = "Which city is the capital of {} today, and where does its government sit? Answer with the name only."
+
+
 @pytest.mark.parametrize(
-    ("numbers", "answer", "count"),
-    [((61, 2, 9), "30", 0), ((61, 2, 9), "20", 1), ((61, 3, 9), "30", 1), ((60, 3, 5), "30", 1)],
+    ("text", "one", "other", "count"),
+    [
+        (TRAIN, ((60, 3, 9), "20"), ((61, 2, 9), "30"), 0),
+        (TRAIN, ((60, 3, 9), "20"), ((61, 2, 9), "20"), 0),
+        (TRAIN, ((60, 3, 9), "20"), ((61, 3, 9), "20"), 1),
+        (TRAIN, ((60, 3, 9), "20"), ((60, 3, 5), "30"), 0),
+        (GIFT, (("Anna",), "Anna has 12."), (("Ben",), "8 + 4 = 12"), 1),
+        (GIFT, (("Anna",), "12"), (("Ben",), "4"), 0),
+        (CITY, (("Peru",), "Lima"), (("Cuba",), "Havana"), 0),
+        (CITY, (("the country of Peru",), "Lima"), (("the state of Peru",), "Lima"), 1),
+    ],
 )
-def test_without_other_fillings_most_numbers_and_the_answer_must_differ(numbers, answer, count):
-    text = "A train runs {} km in {} hours without a stop on the way, and stands for {} minutes. How fast is it?"
-    train, exam = table([(text.format(60, 3, 9), "20")]), table([(text.format(*numbers), answer)])
+def test_the_answers_tell_whether_close_questions_are_one(text, one, other, count):
+    train, exam = (table([(text.format(*filled), answer)]) for filled, answer in (one, other))
     assert len(find_leaks({"train": train, "exam": exam})) == count
+
+
+def test_a_long_question_with_one_other_word_is_a_leak_whatever_the_answer(docstrings):
+    text = max(docstrings, key=len)
+    train, exam = table([(text, "One thing.")]), table([(text.replace(" the ", " this ", 1), "Another.")])
+    [leak] = find_leaks({"train": train, "exam": exam}).found
+    assert (leak.kind, leak.same_answer) == ("near", False)
+
+
+def exercises(rng, count):
+    """Exercises of five templates, whose answers follow from their numbers or words."""
+    cities = {"Peru": "Lima", "Cuba": "Havana", "Norway": "Oslo", "Kenya": "Nairobi", "Japan": "Tokyo"}
+    found = set()
+    while len(found) < count:
+        a, b, name, land = rng.randint(2, 12), rng.randint(2, 60), rng.choice(["Anna", "Ben"]), rng.choice([*cities])
+        found.add(
+            rng.choice(
+                [
+                    (
+                        f"{name} has {b} books and gets {a} more from a friend. How many books are there now?",
+                        f"{a + b}",
+                    ),
+                    (f"A ribbon of {a * b} cm is cut into {a} equal pieces. How long is each of the pieces?", f"{b}"),
+                    (f"How far does a train get in {a} hours if it drives {b} km per hour all the time?", f"{a * b}"),
+                    (f"What do you get when you multiply the number {a} by {b}? Write it in digits.", f"{a * b}"),
+                    (CITY.format(land), cities[land]),
+                ]
+            )
+        )
+    return rng.sample(sorted(found), count)
+
+
+@pytest.mark.parametrize("count", [20, 50])
+def test_small_data_of_a_few_templates_have_no_leaks(count):
+    stopped = 0
+    for seed in range(25):
+        rows = exercises(random.Random(seed), count)
+        train, test = table(rows[: count * 4 // 5]), table(rows[count * 4 // 5 :], "test")
+        stopped += len(find_leaks({"train": train, "test": test})) > 0
+    assert stopped <= 1
+
+
+def test_several_templates_of_words_do_not_stand_out():
+    lands = {
+        "Peru": "Lima",
+        "Cuba": "Havana",
+        "Norway": "Oslo",
+        "Kenya": "Nairobi",
+        "Japan": "Tokyo",
+        "Iraq": "Baghdad",
+    }
+    text = "Tell me please: " + CITY + " Do not add a word of explanation to it, and write it in capital letters."
+    rows = [(text.format(land), city) for land, city in lands.items()]
+    assert len(find_leaks({"train": table(rows[:1]), "exam": table(rows[5:], "exam")})) == 1
+    assert len(find_leaks({"train": table(rows[:5]), "exam": table(rows[5:], "exam")})) == 0
 
 
 def test_equal_questions_of_a_generator_are_leaks_all_the_same():

@@ -1,4 +1,4 @@
-"""Contains: grades by what an answer mentions."""
+"""Mentions: grades by what an answer mentions."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from ftlab import Grader
 
 
 @dataclass
-class Contains(Grader):
+class Mentions(Grader):
     """1 point for an answer that contains the reference, without regard to white space at its ends, else 0."""
 
     case_matters: bool = False
