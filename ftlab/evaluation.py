@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,7 +17,7 @@ from ftlab.data.rows import Row
 from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
-from ftlab.exam.generation import generate, render
+from ftlab.exam.generation import Generation, generate, render
 from ftlab.experiment import Experiment
 from ftlab.runs import Run
 from ftlab.training.identity import Identity
@@ -49,6 +50,7 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
     figures: dict[str, float] = {}
     if held_out:
         [figures] = getattr(lightning, stage)(tuner, datamodule=experiment.data, verbose=False)
+        figures.pop("step", None)  # of the Trainer, which has trained nothing here
     if stage == "test" and experiment.exam is not None:
         tuner.model.to(lightning.strategy.root_device)
         score = SitExam(experiment.exam, run.sitting_file, tell).sit(tuner, "test").score
@@ -134,8 +136,9 @@ def _device(trainer: dict[str, Any]) -> torch.device:
 
 
 def _answer(tuner: FineTuner, rows: Sequence[Row], exam: Exam | None, title: str) -> list[str]:
-    limits = exam or Exam(questions=rows[0].file)  # its defaults for length and batches
-    return generate(tuner.model, tuner.chat, render(rows, tuner.chat), limits.max_new_tokens, limits.batch_size, title)
+    settings = replace(exam.generation, samples=1) if exam else Generation()
+    answers = generate(tuner.model, tuner.chat, render(rows, tuner.chat), settings, title)
+    return [answer for [answer] in answers]
 
 
 def _write(output: Path, rows: Sequence[Row], results: Sequence[dict[str, Any]]) -> None:

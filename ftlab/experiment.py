@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,21 +15,21 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 import ftlab
-from ftlab.callbacks.keep_best import KeepBest, StopEarly
+from ftlab.callbacks.condition import BestRule
+from ftlab.callbacks.keep_best import EarlyStopping, KeepBest, StopEarly
 from ftlab.callbacks.meter import Meter, peak_bytes
-from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
-from ftlab.errors import FtlabError, SettingError, require
+from ftlab.errors import FtlabError, SettingError
 from ftlab.exam.exam import Exam
-from ftlab.exam.generation import render
+from ftlab.examination import Examination
 from ftlab.plugins import keep
 from ftlab.report.opening import opening
 from ftlab.report.page import write_report
 from ftlab.report.row_text import has_colour
 from ftlab.runs import Run
-from ftlab.summary import closing_lines, compare_sittings, describe_data, weights_bytes
+from ftlab.summary import closing_lines, describe_data, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
@@ -46,18 +46,6 @@ FOLDER_VARIABLE = "FTLAB_RUN_FOLDER"
 
 
 @dataclass
-class EarlyStopping:
-    """Stop when the best checkpoint has not been beaten for a while."""
-
-    patience: int = 3
-    """Validations in a row without a new best after which training stops."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that make no sense."""
-        require(self.patience >= 1, "early_stopping.patience", self.patience, "1 or more")
-
-
-@dataclass
 class Experiment:
     """Everything that one run is made of."""
 
@@ -67,6 +55,13 @@ class Experiment:
     early_stopping: EarlyStopping | None = None
     wandb: WandB | None = None
     name: str = "run"
+    retention: dict[str, Exam] | None = None
+    best: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that says nothing."""
+        self.examination = Examination(self.exam, self.retention or {})
+        self.best_rule = BestRule.parse(self.best) if self.best else None
 
     def fit(self, trainer: dict[str, Any], config: dict[str, Any] | None = None, resume: Path | None = None) -> Run:
         """Fine-tune, keep the best, sit the exam before and after, write the report; return the run.
@@ -86,22 +81,22 @@ class Experiment:
         epochs = tried.max_epochs if tried.max_steps < 0 else None
         if self.data.packing:
             require_packable(self.tuner.method)
-        if self.exam:
-            self.data.held_out["exam"] = self.exam.rows()
-            render(self.data.held_out["exam"], self.tuner.chat)
+        self.examination.check(self.data, self.tuner.chat)
         self.data.load(self.tuner.chat, "fit", epochs)
         run = self._run(config, resume)
 
-        sit = SitExam(self.exam, run.sitting_file, tell) if self.exam else None
-        keep = KeepBest(run.best, run.last, sit)
-        stop = StopEarly(keep, self.early_stopping.patience) if self.early_stopping else None
+        sits = self.examination.callbacks(run, tell)
+        if not resume:
+            self.tuner.on_base = partial(self.examination.examine_base, sits, self.tuner, self.data)
+        keep = KeepBest(run.best, run.last, sits, self.best_rule)
+        stop = StopEarly(keep, self.early_stopping) if self.early_stopping else None
         meter = Meter()
         tags = [self.tuner.method.title, self.tuner.base.base]
         tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags) if not _rank() else None
         lightning = make_trainer(
             trainer,
             loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
-            callbacks=[callback for callback in (sit, keep, stop, meter, Tell()) if callback],
+            callbacks=[*sits, *(callback for callback in (keep, stop, meter, Tell()) if callback)],
         )
         try:
             lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
@@ -123,7 +118,7 @@ class Experiment:
             return run
         self.tuner.model.to(lightning.strategy.root_device)
         self.tuner.load(run.best)
-        if sit:
+        for sit in sits:
             sit.sit(self.tuner, "after")
         trainable, total = parameter_counts(self.tuner.model)
         summary: dict[str, Any] = {
@@ -133,7 +128,7 @@ class Experiment:
             "method": self.tuner.method.title,
             "seed": self.tuner.seed,
             "resumed_from": str(resume) if resume else None,
-            "exam": self._exam_result(run),
+            **self.examination.outcome(run),
             "best": keep.kept,
             "parameters": {"trainable": trainable, "total": total},
             "adapter_bytes": weights_bytes(run.best),
@@ -144,7 +139,7 @@ class Experiment:
             "seconds": {
                 "fit": fit_seconds,
                 "train": meter.seconds,
-                "exam": sit.seconds if sit else 0.0,
+                "exam": sum(sit.seconds for sit in sits),
                 "total": perf_counter() - start,
             },
             "tokens_per_second": meter.tokens_per_second(lightning),
@@ -168,7 +163,7 @@ class Experiment:
         parts = (data.format, data.clean, data.train, data.validation, data.test, data.replay)
         keep([self.tuner.method, self.exam, *parts], run.plugins)
         if resume:
-            _carry_over(Run(resume.parent.parent), run)
+            run.go_on_from(Run(resume.parent.parent))
             tell(f"resumed    {resume}")
         return run
 
@@ -182,16 +177,12 @@ class Experiment:
             "optimizer": describe(self.tuner.optimizer, known=Optimizer),
             "data": describe(self.data, known=ChatData),
             "exam": describe(self.exam, known=Exam),
+            "retention": {name: describe(exam, known=Exam) for name, exam in (self.retention or {}).items()} or None,
+            "best": self.best,
             "early_stopping": describe(self.early_stopping, known=EarlyStopping),
             "wandb": describe(self.wandb or WandB(), known=WandB),
             "trainer": describe({k: v for k, v in (TRAINER_DEFAULTS | trainer).items() if k not in LIVE_OBJECTS}),
         }
-
-    def _exam_result(self, run: Run) -> dict[str, Any] | None:
-        before, after = run.sitting("before"), run.sitting("after")
-        if self.exam is None or before is None or after is None:
-            return None
-        return {"grader": type(self.exam.grader).__name__, **compare_sittings(before, after)}
 
     def _finish(self, run: Run, summary: dict[str, Any], tracker: Any) -> None:
         """Write what remains of the run, and print it."""
@@ -212,6 +203,8 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     wandb: WandB | None = None,
     name: str = "run",
+    retention: dict[str, Exam] | None = None,
+    best: str | None = None,
     **trainer: Any,
 ) -> Run:
     """Do from Python what `ftlab fit` does: fine-tune, keep the best, sit the exam, write the report.
@@ -223,23 +216,13 @@ def fit(
         early_stopping: when to stop waiting for a better one; None never stops early.
         wandb: Weights & Biases; None takes its defaults.
         name: folder below `runs/`.
+        retention: exams of what the base could do before, by name.
+        best: what decides which checkpoint is best, such as `exam/score if retention/score >= 0.9 of before`.
         trainer: arguments of Lightning's Trainer, such as `max_epochs`.
     """
-    return Experiment(tuner, data, exam, early_stopping, wandb, name).fit(trainer)
+    return Experiment(tuner, data, exam, early_stopping, wandb, name, retention, best).fit(trainer)
 
 
 def _rank() -> int:
     """Return which of the run's processes this is; known before the Trainer is made."""
     return getattr(rank_zero_only, "rank", None) or 0
-
-
-def _carry_over(old: Run, new: Run) -> None:
-    """Copy what a resumed run goes on from: the best so far, the exam before, and the history of metrics."""
-    if old.best.is_dir():
-        shutil.copytree(old.best, new.best)
-    if (before := old.sitting("before")) is not None:
-        before.write(new.sitting_file("before"))
-    if rows := old.metrics():
-        columns = sorted({key for row in rows for key in row})
-        lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
-        (new.folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import yaml
 
 import ftlab
 from ftlab.errors import FtlabError, require
-from ftlab.exam.exam import Sitting
+from ftlab.exam.sitting import Sitting
 
 
 class Run:
     """The folder `runs/<name>/<stamp>/`.
 
     Holds `config.yaml` (resolved; `fit` takes it again), `metrics.csv`, `exam/*.jsonl` (the answers of each sitting),
+    `retention/<name>/*.jsonl` (those of exams of general ability),
     `best/` (the method's own format, for LoRA a plain PEFT folder), `last/` (to resume from), `summary.json`,
     `report.html`, `plugins/` (the sources of those that it used), and W&B's files.
     """
@@ -133,16 +135,39 @@ class Run:
                         rows.append({key: float(value) for key, value in row.items() if value})
         return rows
 
-    def sitting_file(self, name: str) -> Path:
-        """Return the file of a sitting of the exam: `before`, `after`, or `step-<n>`."""
-        return self.folder / "exam" / f"{name}.jsonl"
+    def sitting_file(self, name: str, exam: str = "exam") -> Path:
+        """Return the file of a sitting: `before`, `shots-<n>`, `step-<n>` or `after`.
 
-    def sittings(self) -> dict[str, Sitting]:
-        """Return all sittings by name, in the order in which they were sat."""
-        files = sorted(self.sitting_file("x").parent.glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
+        Args:
+            name: of the sitting.
+            exam: `exam`, or `retention/<name>`.
+        """
+        return self.folder / exam / f"{name}.jsonl"
+
+    def exams(self) -> list[str]:
+        """Return which exams were sat: `exam`, then each `retention/<name>`."""
+        folders = [self.folder / "exam", *sorted((self.folder / "retention").glob("*"))]
+        return [str(folder.relative_to(self.folder)) for folder in folders if folder.is_dir()]
+
+    def sittings(self, exam: str = "exam") -> dict[str, Sitting]:
+        """Return all sittings of an exam by name, in the order in which they were sat."""
+        files = sorted((self.folder / exam).glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
         return {file.stem: Sitting.read(file) for file in files}
 
-    def sitting(self, name: str) -> Sitting | None:
-        """Return a sitting of the exam, None where it was not sat."""
-        file = self.sitting_file(name)
+    def sitting(self, name: str, exam: str = "exam") -> Sitting | None:
+        """Return a sitting of an exam, None where it was not sat."""
+        file = self.sitting_file(name, exam)
         return Sitting.read(file) if file.is_file() else None
+
+    def go_on_from(self, old: Run) -> None:
+        """Copy what a resumed run goes on from: the best so far, the exams of the base, and the history of metrics."""
+        if old.best.is_dir():
+            shutil.copytree(old.best, self.best)
+        for exam in old.exams():
+            for name, sitting in old.sittings(exam).items():
+                if name == "before" or name.startswith("shots-"):
+                    sitting.write(self.sitting_file(name, exam))
+        if rows := old.metrics():
+            columns = sorted({key for row in rows for key in row})
+            lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
+            (self.folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

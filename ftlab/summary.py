@@ -6,42 +6,37 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ftlab.data.examples import Examples
 from ftlab.data.module import ChatData
-from ftlab.exam.exam import Sitting, pair_answers
-from ftlab.exam.statistics import Score, format_p, paired_p_value
+from ftlab.exam.statistics import Score
 
 
 def describe_data(data: ChatData) -> dict[str, Any]:
     """Return chats, tokens and supervised tokens of each split, rows left out, and a fingerprint of what is learnt.
 
+    What is replayed is no part of the training split's figures: an epoch draws some of it, `replayed_per_epoch`.
     The fingerprint is over token ids and masks, so it changes with the rows, the tokenizer, the template, `max_length`.
     """
     digest = hashlib.sha256()
     for examples in data.examples.values():
         digest.update(examples.fingerprint.encode())
+    found: dict[str, Any] = {split: _count(examples) for split, examples in data.examples.items()}
+    if data.selection is not None and data.selection.replayed:
+        train, replayed = data.examples["train"], data.selection.pools[-1]
+        found["train"] = _count(train.take(np.delete(np.arange(len(train)), replayed)))
+        found["train"]["replayed_per_epoch"] = int(data.selection.counts[0, -1])
     left_out = len(data.left_out())
-    return {**data.counts(), "dropped": left_out, "fingerprint": digest.hexdigest()[:16]}
+    return {**found, "dropped": left_out, "fingerprint": digest.hexdigest()[:16]}
 
 
-def compare_sittings(before: Sitting, after: Sitting) -> dict[str, Any]:
-    """Return both scores with their intervals, and the p-value of no difference.
-
-    Questions are joined by id, so that a changed order cannot pair the wrong ones.
-    """
-    both = [(row["before_points"], row["after_points"]) for row in pair_answers(before, after)]
-    both = [pair for pair in both if None not in pair]
-    p_value = paired_p_value([first for first, _ in both], [second for _, second in both])
+def _count(examples: Examples) -> dict[str, int]:
     return {
-        "questions": len(after.answers),
-        "before": describe_score(before.score),
-        "after": describe_score(after.score),
-        "p_value": p_value,
+        "chats": len(np.unique(examples.row_ids)),
+        "tokens": int(examples.lengths.sum()),
+        "supervised": round(examples.supervised.sum()),
     }
-
-
-def describe_score(score: Score) -> dict[str, float]:
-    """Return a score and its 95 % interval, of 100."""
-    return {"score": score.score, "low": score.low, "high": score.high}
 
 
 def weights_bytes(folder: Path) -> int:
@@ -53,10 +48,18 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     """Return the lines that end a run in the terminal; a stage that did not happen has no line."""
     lines = []
     if exam := summary.get("exam"):
-        before, after = (Score(**exam[when], questions=exam["questions"]) for when in ("before", "after"))
         lines.append(
-            f"exam       before {before}  ->  after {after} of 100   {exam['questions']} questions, one grader, "
-            f"{format_p(exam['p_value'])}"
+            f"exam       before {_score(exam, 'before')}  ->  after {_score(exam, 'after')} of 100   "
+            f"{exam['questions']} questions, one grader"
+        )
+        for shots, score in exam.get("shots", {}).items():
+            with_shots = Score(**score, questions=exam["questions"])
+            lines.append(f"           before, with {shots} examples in the prompt {with_shots}")
+        lines.append(f"verdict    {exam['verdict']}")
+    for name, general in (summary.get("retention") or {}).items():
+        said = "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**general["kept"]) if general["kept"] else "none kept"
+        lines.append(
+            f"retention  {name}: before {_score(general, 'before')}  ->  after {_score(general, 'after')}, {said}"
         )
     best = summary["best"]
     lines.append(f"best       epoch {best['epoch']}, step {best['step']}, by {best['by']}   {folder / 'best'}")
@@ -72,6 +75,10 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
         f"speed      {summary['tokens_per_second']:,.0f} tokens/s in training, {summary['seconds']['total']:.0f} s in "
         f"all, peak memory {summary['memory']['peak_bytes'] / 1e9:.2f} GB"
     )
+    if replayed := summary["data"]["train"].get("replayed_per_epoch"):
+        lines.append(
+            f"data       {summary['data']['train']['chats']:,} chats to learn from, {replayed:,} replayed in each epoch"
+        )
     if dropped := summary["data"]["dropped"]:
         lines.append(f"dropped    {dropped} chats, listed with their lines in {folder / 'dropped.txt'}")
     lines.append(f"report     {folder / 'report.html'}")
@@ -80,3 +87,7 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     elif summary["wandb"]["mode"] == "online":
         lines.append(f"W&B        {summary['wandb']['url']}")
     return lines
+
+
+def _score(exam: dict[str, Any], when: str) -> Score:
+    return Score(**exam[when], questions=exam["questions"])

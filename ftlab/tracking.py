@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-from ftlab.exam.exam import Answer, Sitting
+from ftlab.exam.sitting import Answer, Sitting
 
 #: Seconds to wait for W&B's server before the run goes on offline.
 TIMEOUT = 20

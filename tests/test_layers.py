@@ -12,12 +12,13 @@ LAYERS = [
     {"ftlab"},
     {"errors"},
     {"plugins", "config"},
-    {"data", "methods"},
-    {"exam"},  # of the data it knows sources, rows, formats and chat
+    {"data", "methods", "diagnosis"},
+    {"exam"},  # of the data it knows sources, rows, formats, chat and the cache
     {"training", "tracking"},
     {"callbacks"},
     {"runs", "summary"},
-    {"report", "export"},
+    {"comparison"},
+    {"report", "export", "examination"},
     {"experiment"},
     {"evaluation"},
     {"conformance"},
@@ -53,10 +54,10 @@ def test_imports_go_downwards_only():
             assert other == own or level[other] < level[own], f"{file.relative_to(ROOT)} imports {module}"
 
 
-def test_the_exam_knows_only_sources_rows_formats_and_chat_of_the_data():
-    for file in (PACKAGE / "exam").glob("*.py"):
+def test_the_exam_knows_only_sources_rows_formats_chat_and_cache_of_the_data():
+    for file in (PACKAGE / "exam").rglob("*.py"):
         known = {module for module in imports(file) if part(module) == "data"}
-        assert known <= {f"ftlab.data.{name}" for name in ("sources", "rows", "formats", "chat")}, file
+        assert known <= {f"ftlab.data.{name}" for name in ("sources", "rows", "formats", "chat", "cache")}, file
 
 
 def test_methods_import_nothing_heavy_when_listed():

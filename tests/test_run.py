@@ -65,13 +65,13 @@ def test_the_best_is_a_plain_peft_folder(finished, chat):
     from peft import PeftModel
 
     from ftlab import Base
-    from ftlab.exam.generation import generate
+    from ftlab.exam.generation import Generation, generate
 
     run, _ = finished
     model = PeftModel.from_pretrained(Base("ftlab/tiny").load_model(), run.best)
     after = run.sitting("after").answers[:8]
     prompts = [chat.prompt([{"role": "user", "content": answer.question}]) for answer in after]
-    assert generate(model, chat, prompts, 32, 8) == [answer.answer for answer in after]
+    assert generate(model, chat, prompts, Generation(32, 8)) == [[answer.answer] for answer in after]
 
 
 def test_the_checkpoint_is_small_and_plain(finished):

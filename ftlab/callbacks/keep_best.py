@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
+from ftlab.callbacks.condition import BestRule, Condition
 from ftlab.callbacks.sit_exam import SitExam, has_validation
+from ftlab.errors import require
 
 
 class KeepBest(pl.Callback):
     """Keeps the best weights and the newest checkpoint.
 
     Best is the highest exam score where the exam is sat while training, a tie going to the lower validation loss;
-    else, and until the first sitting, the lowest validation loss; else, with nothing to compare by, the newest.
+    else, and until the first sitting, the lowest validation loss; else, with nothing to compare by, the newest. A rule
+    may name another metric, and a condition without which a checkpoint is kept only as long as none meets it.
 
     Args:
         best: folder for the best weights, in the method's own format.
         last: file for the newest checkpoint, with the optimizer's state.
-        exam: the exam sat while training, if any.
+        exams: those that are sat while training.
+        rule: what decides; None is the exam's score.
     """
 
-    def __init__(self, best: Path, last: Path, exam: SitExam | None) -> None:
+    def __init__(self, best: Path, last: Path, exams: Sequence[SitExam] = (), rule: BestRule | None = None) -> None:
         self.best = best
         self.last = last
-        self.exam = exam if exam is not None and exam.exam.every else None
+        self.exams = exams
+        self.rule = rule or BestRule("exam/score")
         self.rank: list[float] | None = None
         self.kept: dict[str, Any] = {}
         self.checks_since = 0
@@ -62,27 +69,34 @@ class KeepBest(pl.Callback):
         if not self.best.is_dir():  # resumed from a checkpoint whose best did not come along
             self.rank, self.kept, self.checks_since = None, {}, 0
 
-    def _metrics(self, trainer: pl.Trainer) -> dict[str, float]:
-        """Return this validation's exam score and loss; an exam sat at an earlier one does not count."""
-        found = {}
-        if self.exam is not None and self.exam.latest is not None and self.exam.latest[0] == trainer.global_step:
-            found["exam/score"] = self.exam.latest[1]
-        if "validation/loss" in trainer.callback_metrics:
-            found["validation/loss"] = float(trainer.callback_metrics["validation/loss"])
-        return found
+    def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Return this validation's scores and losses; an exam sat at an earlier one does not count.
+
+        With several exams of general ability `retention/score` is their mean.
+        """
+        found = {str(name): float(value) for name, value in trainer.callback_metrics.items() if "/score" not in name}
+        sat = {e.key: e.latest[1] for e in self.exams if e.latest is not None and e.latest[0] == trainer.global_step}
+        return found | _scores(sat)
+
+    def before(self) -> dict[str, float]:
+        """Return the scores before training, by the same names."""
+        return _scores({e.key: e.before for e in self.exams if e.before is not None})
 
     def _compare(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = self._metrics(trainer)
-        by = "exam/score" if "exam/score" in metrics else "validation/loss"
-        if by not in metrics or (by != "exam/score" and self.kept.get("by") == "exam/score"):
+        metrics, decides = self.metrics(trainer), self.rule.metric
+        by = decides if decides in metrics else "validation/loss"
+        if by not in metrics or (by != decides and self.kept.get("by") == decides):
             return
         loss = metrics.get("validation/loss", 0.0)
-        # Any sitting beats what was kept by its loss before the first one.
-        score = metrics.get("exam/score", 0.0 if self.exam is None else -math.inf)
-        rank = [score, -loss if math.isfinite(loss) else -math.inf]
+        # Any value of what decides beats what was kept by its loss before the first one.
+        value = _higher_is_better(decides, metrics[decides]) if decides in metrics else -math.inf
+        held = self.rule.condition is None or self.rule.condition.holds(metrics, self.before())
+        rank = [float(held), value, -loss if math.isfinite(loss) else -math.inf]
         if self.rank is None or rank > self.rank:
             self.rank, self.checks_since = rank, 0
             self._keep(trainer, pl_module, by, metrics[by], metrics.get("validation/loss"))
+            if self.rule.condition is not None:
+                self.kept["condition_held"] = held
         else:
             self.checks_since += 1
 
@@ -108,17 +122,35 @@ class KeepBest(pl.Callback):
             shutil.rmtree(old, ignore_errors=True)
 
 
+@dataclass
+class EarlyStopping:
+    """Stop when the best checkpoint has not been beaten for a while."""
+
+    patience: int = 3
+    """Validations in a row without a new best after which training stops."""
+    only_while: str | None = None
+    """Stop at once when this no longer holds, as in `retention/score >= 0.9 of before`."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        require(self.patience >= 1, "early_stopping.patience", self.patience, "1 or more")
+        if self.only_while:
+            Condition.parse(self.only_while, "early_stopping.only_while")
+
+
 class StopEarly(pl.Callback):
-    """Stops when the best has not been beaten for some checks in a row.
+    """Stops when the best has not been beaten for some checks in a row, or a condition no longer holds.
 
     Args:
         best: what compares.
-        patience: checks to wait.
+        settings: how long to wait, and the condition.
     """
 
-    def __init__(self, best: KeepBest, patience: int) -> None:
+    def __init__(self, best: KeepBest, settings: EarlyStopping) -> None:
         self.best = best
-        self.patience = patience
+        self.patience = settings.patience
+        rule = settings.only_while
+        self.condition = Condition.parse(rule, "early_stopping.only_while") if rule else None
         self.stopped = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -131,5 +163,19 @@ class StopEarly(pl.Callback):
             self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        if self.best.checks_since >= self.patience:
+        broken = self.condition and not self.condition.holds(self.best.metrics(trainer), self.best.before())
+        if broken or self.best.checks_since >= self.patience:
             self.stopped = trainer.should_stop = True
+
+
+def _scores(by_exam: dict[str, float]) -> dict[str, float]:
+    """Return scores by the names of their metrics."""
+    found = {f"{key}/score": value for key, value in by_exam.items()}
+    if retained := [value for key, value in by_exam.items() if key.startswith("retention/")]:
+        found["retention/score"] = sum(retained) / len(retained)
+    return found
+
+
+def _higher_is_better(metric: str, value: float) -> float:
+    lower = metric.rpartition("/")[2] in ("loss", "perplexity")
+    return (-value if lower else value) if math.isfinite(value) else -math.inf

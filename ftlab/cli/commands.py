@@ -16,7 +16,7 @@ from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import EXIT_BUG, FtlabError, choices_help
 from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_skipped
 
-COMMANDS = ("fit", "folds", "validate", "test", "predict", "data", "methods", "merge", "chat")
+COMMANDS = ("fit", "folds", "validate", "test", "predict", "diagnose", "compare", "data", "methods", "merge", "chat")
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +35,14 @@ def run_command(command: str, args: Sequence[str]) -> int:
     """
     if command not in COMMANDS:
         raise FtlabError(f"{command}: not a command; {choices_help(command, COMMANDS)}")
+    if command == "diagnose":
+        from ftlab.cli.diagnose import run_diagnose
+
+        return run_diagnose(args)
+    if command == "compare":
+        from ftlab.cli.compare import run_compare
+
+        return run_compare(args)
     if command == "data":
         args = with_config(args)
     runs = [*args[:1], *option_values(args, "--adapters", several=True)]

@@ -63,7 +63,7 @@ def explain(message: str, sources: Sources, settings: list[str]) -> FtlabError:
             return failure
         what = f"no {kind.__name__.lower()} is called {unknown[1]}; {choices_help(unknown[1], registered(kind))}"
         return FtlabError(f"{sources.place(key, unknown[1])}: {what}")
-    if missing := re.search(r"arguments? (?:are|is) required: (\S+)", message):
+    if missing := re.search(r"arguments? (?:are|is) required: ([^\s,]+)", message):
         name = f"{key}.{missing[1]}" if key else missing[1].split(".", 1)[-1]
         return FtlabError(f"{sources.place(name)}: not set; write it into the config or give --{name}")
     if nested and not key.endswith(nested[1]):

@@ -25,6 +25,10 @@ train and measure (every setting of the YAML is also an option; see ftlab fit --
             answer every chat of a file; --adapters RUN RUN ... in place of RUN answers with each, on one base
 
 look
+  diagnose  RUN|FILE         the state of a training by its curves, why, and the settings of the next run;
+            FILE is a CSV, a trainer_state.json or W&B's run-*.wandb
+  compare   RUN ... [--html FILE]
+            what differs between runs and what came out, seeds joined, tested against the best, costs, warnings
   data      show CONFIG      rows as the model sees them; also check (what is wrong with them, what leaks)
             and prepare (cleaned and split, as Parquet); see ftlab data --help
   methods   [NAME]           the fine-tuning methods, built-in and plugins; the settings of one

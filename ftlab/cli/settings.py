@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from ftlab.callbacks.condition import EXAMPLE
 from ftlab.cli.explain import KINDS, explain
 from ftlab.cli.sources import Sources
 from ftlab.data.module import ChatData
@@ -47,6 +48,18 @@ def add_settings(parser: ArgumentParser) -> None:
     parser.add_class_arguments(ChatData, "data")
     parser.add_class_arguments(Optimizer, "optimizer")
     parser.add_argument("--exam", type=Exam | None, default=None, help="The exam; without one the loss decides.")
+    parser.add_argument(
+        "--retention",
+        type=dict[str, Exam] | None,
+        default=None,
+        help="Exams of what the base could do before, by name, sat before, while and after training.",
+    )
+    parser.add_argument(
+        "--best",
+        type=str | None,
+        default=None,
+        help=f"What decides which checkpoint is best, such as `{EXAMPLE}`; null is the exam, else the loss.",
+    )
     parser.add_argument(
         "--early_stopping",
         type=EarlyStopping | None,
@@ -93,7 +106,14 @@ def build_experiment(settings: Namespace | Any) -> Experiment:
     method = one_method(settings.method)
     tuner = FineTuner(settings.model, method, settings.optimizer, seed=settings.seed_everything)
     return Experiment(
-        tuner, settings.data, settings.exam, settings.early_stopping, wandb=settings.wandb, name=settings.name
+        tuner,
+        settings.data,
+        settings.exam,
+        settings.early_stopping,
+        settings.wandb,
+        settings.name,
+        settings.retention,
+        settings.best,
     )
 
 

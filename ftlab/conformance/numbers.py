@@ -15,7 +15,7 @@ from ftlab.conformance.bench import Bench, digests, largest_difference
 from ftlab.conformance.findings import DoesNotApply, hold
 from ftlab.data.loader import collate
 from ftlab.errors import FtlabError
-from ftlab.exam.generation import end_ids, evaluation_mode, generate
+from ftlab.exam.generation import Generation, end_ids, evaluation_mode, generate
 from ftlab.methods.anatomy import blocks
 from ftlab.methods.base import trainable
 from ftlab.methods.peft_format import is_peft
@@ -158,8 +158,8 @@ def padding_changes_nothing(bench: Bench) -> str:
     ends = end_ids(model, bench.chat)
     likeliest = [itertools.takewhile(lambda i: i not in ends, row.argmax(-1).tolist()) for row in single_logits]
     expected = [bench.chat.decode(list(row)) for row in likeliest]
-    answers = generate(model, bench.chat, prompts, NEW_TOKENS, batch_size=3)
-    same = sum(answer == other for answer, other in zip(answers, expected, strict=True))
+    answers = generate(model, bench.chat, prompts, Generation(NEW_TOKENS, batch_size=3))
+    same = sum(answer == other for [answer], other in zip(answers, expected, strict=True))
     figure = f"largest difference of a logit {worst:.1e}, of a generated one {generated:.1e} of the largest"
     return hold(same == 3, f"{figure}; {same} of 3 answers equal without batch and cache")
 

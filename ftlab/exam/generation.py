@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,24 @@ from tqdm import tqdm
 from ftlab.data.chat import Chat
 from ftlab.data.rows import Row
 from ftlab.errors import FtlabError
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How answers are made."""
+
+    max_new_tokens: int = 128
+    """Longest answer in tokens; a model that does not stop is cut off here."""
+    batch_size: int = 64
+    """Prompts answered together. Changes the speed and the memory, not greedy answers."""
+    temperature: float = 0.0
+    """0 takes the likeliest token each time; above it, tokens are drawn."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that have this share together (Holtzman et al., 2020, arXiv 1904.09751)."""
+    samples: int = 1
+    """Answers to each prompt."""
+    seed: int = 0
+    """Seed of the drawing."""
 
 
 def render(rows: Iterable[Row], chat: Chat) -> list[list[int]]:
@@ -30,28 +49,28 @@ def render(rows: Iterable[Row], chat: Chat) -> list[list[int]]:
 
 
 def generate(
-    model: Any, chat: Chat, prompts: Sequence[list[int]], max_new_tokens: int, batch_size: int, title: str = "answers"
-) -> list[str]:
-    """Return one greedy answer for each prompt, in the prompts' order.
+    model: Any, chat: Chat, prompts: Sequence[list[int]], settings: Generation, title: str = "answers"
+) -> list[list[str]]:
+    """Return the answers to each prompt, in the prompts' order.
 
     Args:
         model: a causal language model of transformers (or peft's), on its device.
         chat: whose template the prompts were rendered with.
         prompts: token ids, each up to where the assistant's turn begins.
-        max_new_tokens: longest answer in tokens.
-        batch_size: prompts generated together; it changes the speed, not the answers.
+        settings: length, batches, sampling.
         title: what the progress bar says.
     """
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    answers = [""] * len(prompts)
+    answers: list[list[str]] = [[] for _ in prompts]
     bar = tqdm(total=len(prompts), desc=title, unit=" answers", delay=2, leave=False)
-    with evaluation_mode(model), torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
-            for i, ids in zip(
-                indices, _answer(model, chat, [prompts[i] for i in indices], max_new_tokens), strict=True
-            ):
-                answers[i] = chat.decode(ids)
+    size = max(1, settings.batch_size // settings.samples)
+    with evaluation_mode(model), torch.inference_mode(), _seeded(model, settings):
+        for start in range(0, len(order), size):
+            indices = order[start : start + size]
+            drawn = _answer(model, chat, [prompts[i] for i in indices], settings)
+            for row, i in enumerate(indices):
+                own = drawn[row * settings.samples : (row + 1) * settings.samples]
+                answers[i] = [chat.decode(ids) for ids in own]
             bar.update(len(indices))
     bar.close()
     return answers
@@ -75,21 +94,38 @@ def end_ids(model: Any, chat: Chat) -> list[int]:
     return sorted({*chat.end_ids, *(own if isinstance(own, list) else [own] if own is not None else [])})
 
 
-def _answer(model: Any, chat: Chat, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
+@contextmanager
+def _seeded(model: Any, settings: Generation) -> Iterator[None]:
+    """Draw by the settings' seed, and leave the random state of training as it was."""
+    if not settings.temperature:
+        yield
+        return
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(settings.seed)
+        yield
+
+
+def _answer(model: Any, chat: Chat, prompts: list[list[int]], settings: Generation) -> list[list[int]]:
+    """Return the ids of the samples of each prompt, one prompt's after the other's."""
     longest = max(map(len, prompts))
     input_ids = torch.full((len(prompts), longest), chat.pad_id)
     attention_mask = torch.zeros_like(input_ids)
     for row, ids in enumerate(prompts):
         input_ids[row, longest - len(ids) :] = torch.tensor(ids)
         attention_mask[row, longest - len(ids) :] = 1
+    drawing: dict[str, Any] = {"do_sample": False}
+    if settings.temperature:
+        drawing = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
+        max_new_tokens=settings.max_new_tokens,
+        num_return_sequences=settings.samples,
         num_beams=1,
         use_cache=True,
         eos_token_id=end_ids(model, chat),
         pad_token_id=chat.pad_id,
+        **drawing,
     )
     return output[:, longest:].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ftlab.exam.exam import Sitting
+from ftlab.exam.sitting import Sitting
 from ftlab.exam.statistics import Score, format_p
 from ftlab.report.units import count, duration, short, size
 
@@ -190,4 +190,6 @@ def _tokens_note(summary: dict[str, Any], part: str) -> str:
     notes = [] if tokens is None else [f"{count(tokens)} tokens"]
     if supervised is not None:
         notes.append(f"{count(supervised)} supervised")
+    if (replayed := dig(summary, "data", part, "replayed_per_epoch")) is not None:
+        notes.append(f"besides {count(replayed)} replayed in each epoch")
     return ", ".join(notes)

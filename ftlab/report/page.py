@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftlab.exam.exam import pair_answers
+from ftlab.exam.sitting import pair_answers
 from ftlab.report import curves, facts, questions, units
 from ftlab.report.html import write_page
 

@@ -32,7 +32,7 @@ def change(row: dict[str, Any]) -> str:
     """Return what became of the points: `better`, `worse`, `same`, or nothing where an answer is missing.
 
     Args:
-        row: a question with both answers, as `ftlab.exam.exam.pair_answers` returns it.
+        row: a question with both answers, as `ftlab.exam.sitting.pair_answers` returns it.
     """
     before, after = row["before_points"], row["after_points"]
     if before is None or after is None:

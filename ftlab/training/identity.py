@@ -134,6 +134,14 @@ class Identity:
                 f"{remedy or f'use the base of the run{pinned}'}"
             )
 
+    def key(self, *loading: object) -> str:
+        """Return a hash of the base and of how it was loaded, under which its answers are kept.
+
+        Args:
+            loading: what else its answers depend on, such as the type of the weights.
+        """
+        return _hash(repr((self.weights, self.tokenizer, self.template, *loading)).encode())
+
     def _show(self, keys: list[str]) -> str:
         name = f"{self.base} at {self.revision[:12]}" if self.revision else self.base
         return f"{name} ({', '.join(f'{key} {getattr(self, key)}' for key in keys)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ import torch
 from ftlab.data.chat import Chat
 from ftlab.errors import FtlabError
 from ftlab.methods.base import Method, trainable
+from ftlab.training.applying import apply_method
 from ftlab.training.base import Base
 from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
+from ftlab.training.groups import checked_groups
 from ftlab.training.identity import Identity
-from ftlab.training.loss import Tally, token_losses
+from ftlab.training.loss import Tally, next_token_logits, token_losses, weighted_losses
 from ftlab.training.optimizer import Optimizer
-from ftlab.training.packed import try_packed
+from ftlab.training.penalty import Penalty
 from ftlab.training.random_state import restore_random_state
+from ftlab.training.regularizers.base import Regularizer
+from ftlab.training.regularizers.start import shapes
 from ftlab.training.row_packing import require_packable, try_row_packing
 
 Batch = dict[str, torch.Tensor]
@@ -32,20 +37,29 @@ class FineTuner(pl.LightningModule):
         method: what is trained.
         optimizer: how.
         seed: Seed of the new weights and of the order of batches.
+        regularizer: What is paid for besides the loss, against forgetting.
     """
 
     def __init__(
-        self, base: Base | str, method: Method, optimizer: Optimizer | None = None, seed: int | None = None
+        self,
+        base: Base | str,
+        method: Method,
+        optimizer: Optimizer | None = None,
+        seed: int | None = None,
+        regularizer: Regularizer | None = None,
     ) -> None:
         super().__init__()
         self.base = Base(base) if isinstance(base, str) else base
         self.method = method
         self.optimizer = optimizer or Optimizer()
         self.seed = seed
+        self.regularizer = regularizer
         self.model: Any = None
+        self.on_base: Callable[[Any], None] | None = None  # is shown the base before the method is applied
         self.random_state: dict[str, Any] | None = None  # of a run to resume
         self.identity: Identity  # known from when the base is loaded
         self.step_loss = Tally()  # of the batches accumulated so far
+        self.penalty = Penalty(regularizer)
         self.held_out_loss = Tally()
         self.strict_loading = False  # a checkpoint holds the trainable weights only; on_load_checkpoint compares keys
 
@@ -61,7 +75,12 @@ class FineTuner(pl.LightningModule):
             loading: what the base is loaded with besides the method's own.
         """
         if self.model is None:
-            self.attach(self.load_base(**loading))
+            base = self.load_base(**loading)
+            if self.on_base is not None:
+                self.on_base(base)
+            known = shapes(base)
+            self.attach(base)
+            self.penalty.watch(self.model, known)
 
     def load_base(self, **loading: Any) -> Any:
         """Load the base as the method needs it, and note its identity.
@@ -81,23 +100,14 @@ class FineTuner(pl.LightningModule):
             FtlabError: the method does not fit it.
         """
         self._seed()
-        try:
-            with torch.device("cpu"):  # one seed is one start on every device; the trainer moves what is new
-                self.model = self.method.apply(model)
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise FtlabError(f"method: {self.method.title} does not fit this model: {reason}") from error
-        if not isinstance(self.model, torch.nn.Module):
-            kind = type(self.model).__name__
-            raise FtlabError(f"method: apply of {self.method.title} returned {kind}; end it with `return model`")
-        self.model.train()
-        if getattr(model, "is_quantized", False):
-            try_packed(self.model, self.method.title)
+        self.model = apply_method(self.method, model)
 
     def setup(self, stage: str) -> None:
-        """Refuse a method that cannot be packed, before the base is loaded."""
+        """Refuse a method that cannot be packed, and data that cannot be read, before the base is loaded."""
         if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
             require_packable(self.method)
+        if stage == "fit":
+            self.penalty.draw(self.trainer.datamodule, self.chat)  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
         """Let the method set its new weights from the data, which a resumed run has done, and try packing."""
@@ -106,6 +116,7 @@ class FineTuner(pl.LightningModule):
         if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
             name = f"{self.method.title} on {self.base.base} ({self.model.config.model_type})"
             try_row_packing(self.model, name)
+        self.penalty.prepare(self.model, self.method, self.device)
 
     def save(self, folder: Path) -> None:
         """Write the trained weights in the method's format, the tokenizer and the base's identity beside them."""
@@ -142,24 +153,27 @@ class FineTuner(pl.LightningModule):
         return losses.sum(), float(weights.sum())
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return this batch's share of the step's mean loss per supervised token.
+        """Return this batch's share of the step's mean loss per supervised token, and of its penalty.
 
         Lightning divides by the number of accumulated batches and averages over ranks; both are undone here, so that
         one big batch and many small ones have one gradient, whatever the lengths.
         """
-        losses, weights, sources = token_losses(self.model, batch)
+        logits, batch = next_token_logits(self.model, batch)
+        losses, weights, sources = weighted_losses(logits, batch)
         self.step_loss.add(losses, weights, sources, self.trainer.train_dataloader.sources)  # type: ignore[union-attr]
-        share = losses.sum() / batch["step_tokens"]
+        share = losses.sum() / batch["step_tokens"] + self.penalty(self.model, batch, logits)
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Log the step's loss per supervised token, over all of its batches and ranks, and each group's rate.
+        """Log the step's loss per supervised token and its penalty, over all batches and ranks, and each group's rate.
 
         Lightning logs a source's last loss again where a step has none of it.
         """
         self._log_step(self.global_step + 1)
         for name, loss in self.step_loss.read(self._over_ranks).items():
             self.log(f"train/{name}", loss, prog_bar=name == "loss")
+        if (penalty := self.penalty.read()) is not None:
+            self.log("train/penalty", self._over_ranks(penalty))
         for group in optimizer.param_groups:
             self.log(f"lr/{group['name']}", group["lr"])
 
@@ -187,16 +201,7 @@ class FineTuner(pl.LightningModule):
         Raises:
             FtlabError: the groups are not a partition of the trainable parameters.
         """
-        groups = self.method.param_groups(self.model)
-        grouped = [id(p) for group in groups for p in group["params"]]
-        expected = {id(p) for p in trainable(self.model).values()}
-        if not expected:
-            raise FtlabError(f"method: {self.method.title} trains no parameter; its apply must leave some trainable")
-        if len(grouped) != len(set(grouped)) or set(grouped) != expected:
-            raise FtlabError(
-                f"method: {self.method.title} groups {len(grouped)} tensors where {len(expected)} are "
-                "trainable; every trainable parameter must be in one group"
-            )
+        groups = checked_groups(self.method, self.model)
         ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
         embeddings = {id(p) for end in ends if end is not None for p in end.parameters()}
         total_steps = int(self.trainer.estimated_stepping_batches)

@@ -18,7 +18,7 @@ class GivenScores(Exam):
 
     scores: list[int] = field(default_factory=list)
 
-    def sit(self, model, chat, title="exam"):
+    def sit(self, *args, **settings):
         right = self.scores.pop(0) if self.scores else 0
         return Sitting([Answer(str(i), "q", "r", "a", float(i < right)) for i in range(10)])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftlab.cli.commands import COMMANDS
 from ftlab.cli.main import main
 from tests.conftest import ROOT
 
@@ -123,9 +124,7 @@ def test_a_fault_in_the_options(folder, capsys, args, expected):
 
 
 def test_commands_and_runs_that_do_not_exist(folder, capsys):
-    assert fault(capsys, "fitt") == (
-        "fitt: not a command; did you mean fit? (fit, folds, validate, test, predict, data, methods, merge, chat)"
-    )
+    assert fault(capsys, "fitt") == f"fitt: not a command; did you mean fit? ({', '.join(COMMANDS)})"
     assert fault(capsys, "methods", "LORA").startswith("LORA: not a method; did you mean LoRA?")
     assert fault(capsys, "test") == "test: of which run? ftlab test runs/<name>/<stamp>"
     assert fault(capsys, "merge", "nowhere").startswith("ftlab merge: the following arguments are required: --output")

@@ -4,8 +4,8 @@ import pytest
 
 from ftlab import Base, Exam, Marker
 from ftlab.errors import FtlabError
-from ftlab.exam.exam import Answer, Sitting, pair_answers
-from ftlab.exam.generation import generate
+from ftlab.exam.sitting import Answer, Sitting, pair_answers
+from ftlab.exam.generation import Generation, generate
 from tests.conftest import ROOT
 
 QUESTIONS = str(ROOT / "experiments/lesson/exam.jsonl")
@@ -24,8 +24,8 @@ def test_the_score_is_the_same_at_any_batch_size(model, chat):
 
 def test_batched_answers_equal_plain_generation_of_one_prompt(model, chat):
     prompts = [chat.prompt(row.prompt) for row in Exam(QUESTIONS, limit=12).rows()]
-    answers = generate(model, chat, prompts, max_new_tokens=24, batch_size=12)
-    for prompt, answer in zip(prompts, answers, strict=True):
+    answers = generate(model, chat, prompts, Generation(max_new_tokens=24, batch_size=12))
+    for prompt, [answer] in zip(prompts, answers, strict=True):
         import torch
 
         output = model.generate(
@@ -37,7 +37,7 @@ def test_batched_answers_equal_plain_generation_of_one_prompt(model, chat):
 
 def test_generation_leaves_the_model_as_it_was(model, chat):
     model.train()
-    generate(model, chat, [chat.prompt([{"role": "user", "content": "Hi"}])], max_new_tokens=2, batch_size=1)
+    generate(model, chat, [chat.prompt([{"role": "user", "content": "Hi"}])], Generation(max_new_tokens=2, batch_size=1))
     assert all(module.training for module in model.modules())
     model.eval()
 

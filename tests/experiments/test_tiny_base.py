@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ftlab import Base
-from ftlab.exam.generation import generate
+from ftlab.exam.generation import Generation, generate
 from tests.conftest import ROOT
 
 TINY = ROOT / "experiments/tiny_base"
@@ -31,7 +31,7 @@ TINY = ROOT / "experiments/tiny_base"
 )
 def test_it_answers_small_questions(chat, question, answer):
     model = Base("ftlab/tiny").load_model()
-    [given] = generate(model, chat, [chat.prompt([{"role": "user", "content": question}])], 40, 1)
+    [[given]] = generate(model, chat, [chat.prompt([{"role": "user", "content": question}])], Generation(40, 1))
     assert given == answer
 
 

@@ -10,7 +10,7 @@ from ftlab import Base, FineTuner
 from ftlab.data.examples import Encoded
 from ftlab.data.loader import collate
 from ftlab.errors import FtlabError, SettingError
-from ftlab.exam.generation import generate
+from ftlab.exam.generation import Generation, generate
 from ftlab.methods import Prefix, Prompt, PTuning
 from ftlab.methods.base import TRAINABLE_FILE, trainable
 from ftlab.methods.peft_format import ADAPTER_FILE
@@ -113,8 +113,8 @@ def test_virtual_tokens_of_a_text_are_that_text(cls, make, batch, chat):
     loss, same = tuner_of(model, method).loss_sum(batch)
     assert tokens == same
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-    answers = generate(model, chat, ROWS, 8, 3)
-    assert answers == generate(make(), chat, [text + row for row in ROWS], 8, 3)
+    answers = generate(model, chat, ROWS, Generation(8, 3))
+    assert answers == generate(make(), chat, [text + row for row in ROWS], Generation(8, 3))
 
 
 def gradients(model, method, batch):
@@ -162,10 +162,10 @@ def test_gradient_checkpointing_of_gpt2(method, batch, chat):
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_answers_depend_on_neither_batch_nor_cache(checkpointing, make, method, batch, chat):
     model = train(method.apply(make(checkpointing)), method, batch)
-    together = generate(model, chat, ROWS, 10, 3)
-    assert len(set(together)) == 3
-    assert together == [generate(model, chat, [row], 10, 1)[0] for row in ROWS]
-    for row, answer in zip(ROWS, together, strict=True):  # each token again from the whole, as in training, no cache
+    together = generate(model, chat, ROWS, Generation(10, 3))
+    assert len({answer for [answer] in together}) == 3
+    assert together == [generate(model, chat, [row], Generation(10, 1))[0] for row in ROWS]
+    for row, [answer] in zip(ROWS, together, strict=True):  # each token again from the whole, as in training, no cache
         ids = list(row)
         for _ in range(10):
             ids.append(int(logits(model.eval(), torch.tensor([ids]))[0, -1].argmax()))
@@ -244,15 +244,15 @@ def test_a_checkpoint_resumes(method, batch):
 
 def test_a_copy_is_a_model_of_its_own(make, method, batch, chat):
     model = train(method.apply(make(checkpointing=True)), method, batch)
-    answers, same = generate(model, chat, ROWS, 8, 3), logits(model, batch["input_ids"])
+    answers, same = generate(model, chat, ROWS, Generation(8, 3)), logits(model, batch["input_ids"])
     twin = copy.deepcopy(model)
     train(twin, method, batch, steps=5)
     assert torch.equal(logits(model, batch["input_ids"]), same)
     assert not torch.equal(logits(twin, batch["input_ids"]), same)
     method.apply(make())  # another model of the same classes
-    assert generate(model, chat, ROWS, 8, 3) == answers
+    assert generate(model, chat, ROWS, Generation(8, 3)) == answers
     first = logits(twin.eval(), torch.tensor([ROWS[0]]))[0, -1].argmax()
-    assert generate(twin, chat, ROWS, 1, 3)[0] == chat.decode([int(first)])
+    assert generate(twin, chat, ROWS, Generation(1, 3))[0] == [chat.decode([int(first)])]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -265,7 +265,7 @@ def test_bfloat16(weights, checkpointing, make, method, batch, chat):
     with torch.autocast("cpu", torch.bfloat16, enabled=weights == torch.float32):
         loss = tuner_of(model, method).loss_sum(batch)[0]
         loss.backward()
-        assert len(generate(model, chat, ROWS, 4, 3)) == 3
+        assert len(generate(model, chat, ROWS, Generation(4, 3))) == 3
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in trainable(model).values())
 

@@ -14,9 +14,8 @@ from ftlab.data.quality.wording import Said, Wording, sample
 from ftlab.data.rows import Row, Rows
 from ftlab.errors import FtlabError
 
-#: What is learnt from comes first; test and exam may be one file, and nothing is chosen by either.
-SPLITS = ("train", "validation", "test", "exam")
-_INTO = {"train": ("validation", "test", "exam"), "validation": ("test", "exam")}
+#: What is learnt from comes first, then what decides; the rest, test data and exams, may be one file.
+LEARNT, DECIDES = "train", "validation"
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,15 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
     where most do. Close pairs that are no leaks are counted apart, as templates.
 
     Args:
-        splits: rows by `train`, `validation`, `test` and `exam`, any of which may be missing.
+        splits: rows by `train`, `validation`, `test`, `exam` and further exams, any of which may be missing.
     """
-    known = {name: splits[name] for name in SPLITS if name in splits and len(splits[name])}
-    held = Held([name for name in known if name != "train"])
+    order = sorted(splits, key=lambda name: (name != LEARNT, name != DECIDES, name != "test"))
+    known = {name: splits[name] for name in order if len(splits[name])}
+    held = Held([name for name in known if name != LEARNT])
     if not held.splits or len(known) < 2:
         return Leaks()
     wording = Wording(compared_question(row) for rows in known.values() for row in sample(rows))
-    total = sum(len(rows) for name, rows in known.items() if name != "train")
+    total = sum(len(rows) for name, rows in known.items() if name != LEARNT)
     with _bar(total + sum(map(len, known.values())), "looking for leaks") as bar:
         for name in held.splits:
             for i, row in enumerate(known[name]):
@@ -95,7 +95,7 @@ def find_leaks(splits: Mapping[str, Rows]) -> Leaks:
         held.freeze()
         pairs = []
         for name, i, said in _stream(known, wording, bar):
-            into = [split for split in _INTO.get(name, ()) if split in known]
+            into = [split for split in held.splits if split != name] if name in (LEARNT, DECIDES) else []
             pairs += [_Pair(name, i, *found) for found in held.meet(said, into)]
     bars = held.as_alike()
     found, leaking = [], set()
@@ -142,7 +142,7 @@ def rows_to_drop(leaks: Leaks, on_leak: Literal["stop", "drop", "warn"] = "stop"
             f"{leaks.found[0]}{others}: a score on it would be a lie; "
             "set data.on_leak: drop to train without such rows, or warn to go on"
         )
-    return sorted({leak.row for leak in leaks.found if leak.split == "train"}) if on_leak == "drop" else []
+    return sorted({leak.row for leak in leaks.found if leak.split == LEARNT}) if on_leak == "drop" else []
 
 
 @dataclass(frozen=True)

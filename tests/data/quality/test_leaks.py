@@ -309,7 +309,8 @@ def test_places_and_answers_are_named_and_what_is_selected_by_counts_too():
     with pytest.raises(FtlabError) as error:
         rows_to_drop(Leaks(found))
     assert str(error.value).startswith(
-        "train.jsonl:1 (train) asks what test.jsonl:1 (test) asks (exact, the same answer), and 3 more: "
+        "train.jsonl:1 (train) asks what test.jsonl:1 (test) asks (exact, the same answer), and 3 more "
+        "(ftlab data check CONFIG --html FILE lists them): a score on it would be a lie; "
     )
     assert "\n" not in str(error.value)
     assert rows_to_drop(Leaks(found), "drop") == [0, 1]

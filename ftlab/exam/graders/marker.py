@@ -1,0 +1,49 @@
+"""Marker: grades what stands between two marks. It knows nothing of models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ftlab.exam.graders.base import Grader
+from ftlab.exam.graders.numbers import last_number, plain_numbers, same_answer
+
+
+@dataclass
+class Marker(Grader):
+    """1 point for the right answer between two marks, half a point for the right last number without them, else 0.
+
+    Where there are several marked answers the last one counts, and where there is one, nothing outside it does; a unit
+    or a sign of money beside its only number does no harm.
+    Numbers are compared as numbers (`1,010` = `1010.0`, `3/4` = `0.75`, `30%` = `0.3`), anything else as text
+    without regard to case and white space.
+    """
+
+    begin: str = "{{ans:"
+    """What stands before the answer."""
+    end: str = "}}"
+    """What stands after it."""
+
+    def grade(self, answer: str, reference: str) -> float:
+        """Return 1, 0.5 or 0."""
+        right = self._marked(reference)
+        if right is None:
+            right = last_number(reference)
+        if right is None:
+            right = reference
+        if (given := self._marked(answer)) is not None:
+            numbers = plain_numbers(given)
+            only = numbers[0] if len(numbers) == 1 else given
+            return 1.0 if same_answer(given, right) or same_answer(only, right) else 0.0
+        last = last_number(answer)
+        return 0.5 if last is not None and same_answer(last, right) else 0.0
+
+    @property
+    def stop(self) -> str | None:
+        """The end mark."""
+        return self.end
+
+    def _marked(self, text: str) -> str | None:
+        begin, end = re.escape(self.begin), re.escape(self.end)
+        found = re.findall(f"{begin}((?:(?!{begin}).)*?){end}", text, flags=re.DOTALL)
+        return found[-1] if found else None

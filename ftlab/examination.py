@@ -1,0 +1,71 @@
+"""Examination: all exams of a run, of its task and of general abilities, from the base to what came out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ftlab.callbacks.sit_exam import SitExam
+from ftlab.data.chat import Chat
+from ftlab.data.module import ChatData
+from ftlab.errors import require
+from ftlab.exam.exam import Exam
+from ftlab.exam.outcome import compare_sittings, describe_retention
+from ftlab.runs import Run
+from ftlab.training.tuner import FineTuner
+
+
+@dataclass
+class Examination:
+    """The exam that a run is made for, and those of what the base could do before."""
+
+    exam: Exam | None = None
+    retention: dict[str, Exam] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that are no folders."""
+        for name in self.retention:
+            require(bool(re.fullmatch(r"[\w-]+", name)), "retention", name, "a name of letters, digits, - and _")
+
+    def __iter__(self) -> Iterator[tuple[str, Exam]]:
+        """Yield each exam after the name of its metrics."""
+        if self.exam:
+            yield "exam", self.exam
+        yield from ((f"retention/{name}", exam) for name, exam in self.retention.items())
+
+    def check(self, data: ChatData, chat: Chat) -> None:
+        """Read all questions, and hold them out of the training data.
+
+        Raises:
+            FtlabError: a question cannot be read, asked or graded.
+        """
+        for name, exam in self:
+            data.held_out[name] = exam.check(chat)
+
+    def callbacks(self, run: Run, tell: Callable[[str], None]) -> list[SitExam]:
+        """Return what sits the exams while training."""
+        return [SitExam(exam, partial(run.sitting_file, exam=name), tell, name) for name, exam in self]
+
+    @staticmethod
+    def examine_base(sits: list[SitExam], tuner: FineTuner, data: ChatData, base: Any) -> None:
+        """Sit all exams with the base, before the method is applied; its answers are kept for other runs."""
+        prepared = data.prepare()
+        examples = prepared.rows["train"][: len(prepared.rows["train"]) - prepared.replayed]
+        key = tuner.identity.key(tuner.base.dtype, tuner.base.attention, tuner.method.load_kwargs(), base.device.type)
+        for sit in sits:
+            sit.sit_base(base, tuner.chat, key, examples)
+
+    def outcome(self, run: Run) -> dict[str, Any]:
+        """Return what came out, by the keys of a run's summary; None where there is nothing."""
+        sat, retained = run.sittings(), {}
+        for name in self.retention:
+            before, after = (run.sitting(when, f"retention/{name}") for when in ("before", "after"))
+            if before is not None and after is not None:
+                retained[name] = describe_retention(before, after)
+        found = None
+        if self.exam is not None and {"before", "after"} <= sat.keys():
+            found = {"grader": type(self.exam.graders[0]).__name__, **compare_sittings(sat)}
+        return {"exam": found, "retention": retained or None}
