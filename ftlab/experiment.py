@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+import yaml
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -18,9 +19,12 @@ import ftlab
 from ftlab.callbacks.condition import BestRule
 from ftlab.callbacks.keep_best import EarlyStopping, KeepBest, StopEarly
 from ftlab.callbacks.meter import Meter, peak_bytes
+from ftlab.callbacks.name_state import NameState
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
+from ftlab.diagnosis import Curves, diagnose
+from ftlab.diagnosis.next_file import write_next
 from ftlab.errors import FtlabError, SettingError
 from ftlab.exam.exam import Exam
 from ftlab.examination import Examination
@@ -90,13 +94,14 @@ class Experiment:
             self.tuner.on_base = partial(self.examination.examine_base, sits, self.tuner, self.data)
         keep = KeepBest(run.best, run.last, sits, self.best_rule)
         stop = StopEarly(keep, self.early_stopping) if self.early_stopping else None
-        meter = Meter()
+        meter, state = Meter(), NameState(run.metrics, config, tell)
         tags = [self.tuner.method.title, self.tuner.base.base]
-        tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags) if not _rank() else None
+        old = resume.parent.parent if resume else None
+        tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags, old) if not _rank() else None
         lightning = make_trainer(
             trainer,
             loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
-            callbacks=[*sits, *(callback for callback in (keep, stop, meter, Tell()) if callback)],
+            callbacks=[*sits, *(callback for callback in (keep, stop, meter, Tell(), state) if callback)],
         )
         try:
             lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)
@@ -186,9 +191,11 @@ class Experiment:
 
     def _finish(self, run: Run, summary: dict[str, Any], tracker: Any) -> None:
         """Write what remains of the run, and print it."""
+        summary["diagnosis"] = _diagnosis(run, summary)
         summary["wandb"] = {"mode": "off"}
         if tracker:
-            summary["wandb"] = track_results(tracker, summary, run.sittings())
+            exams = {exam: run.sittings(exam) for exam in run.exams()}
+            summary["wandb"] = track_results(tracker, summary, exams, run.best, asdict(self.tuner.identity))
         run.write_summary(summary)
         write_report(run)
         for line in closing_lines(summary, run.folder):
@@ -221,6 +228,17 @@ def fit(
         trainer: arguments of Lightning's Trainer, such as `max_epochs`.
     """
     return Experiment(tuner, data, exam, early_stopping, wandb, name, retention, best).fit(trainer)
+
+
+def _diagnosis(run: Run, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the state of the training, and write the settings of the next run; None where too little was logged."""
+    curves = Curves.of_rows(run.metrics(), run.config, summary)
+    if not curves.enough:
+        return None
+    found = diagnose(curves)
+    if found.next:
+        write_next(found, run.folder / "next.yaml", run.folder)
+    return {**asdict(found), "next": yaml.safe_dump(found.next, sort_keys=False) if found.next else None}
 
 
 def _rank() -> int:

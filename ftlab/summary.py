@@ -57,18 +57,22 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
             lines.append(f"           before, with {shots} examples in the prompt {with_shots}")
         lines.append(f"verdict    {exam['verdict']}")
     for name, general in (summary.get("retention") or {}).items():
-        said = "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**general["kept"]) if general["kept"] else "none kept"
+        said = (
+            "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**general["kept"]) if general["kept"] else "none kept"
+        )
         lines.append(
             f"retention  {name}: before {_score(general, 'before')}  ->  after {_score(general, 'after')}, {said}"
         )
     best = summary["best"]
     lines.append(f"best       epoch {best['epoch']}, step {best['step']}, by {best['by']}   {folder / 'best'}")
+    if best.get("condition_held") is False:
+        lines.append("           the condition that `best` sets held at no checkpoint")
     if loss := best.get("validation_loss"):
         lines.append(f"validation loss {loss:.4f} per learnt token at the best step")
     counts = summary["parameters"]
-    share = 100 * counts["trainable"] / counts["total"]
+    percent = 100 * counts["trainable"] / counts["total"]
     lines.append(
-        f"trainable  {counts['trainable']:,} of {counts['total']:,} parameters ({share:.1f} %), "
+        f"trainable  {counts['trainable']:,} of {counts['total']:,} parameters ({percent:.1f} %), "
         f"saved in {summary['adapter_bytes'] / 1e6:.1f} MB"
     )
     lines.append(
@@ -81,6 +85,9 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
         )
     if dropped := summary["data"]["dropped"]:
         lines.append(f"dropped    {dropped} chats, listed with their lines in {folder / 'dropped.txt'}")
+    if state := summary.get("diagnosis"):
+        lines.append(f"state      {state['state']}: {state['evidence'][0]}")
+        lines.append(f"next       {state['advice']}" + (f"   {folder / 'next.yaml'}" if state["next"] else ""))
     lines.append(f"report     {folder / 'report.html'}")
     if summary["wandb"]["mode"] == "offline":
         lines.append(f"W&B        offline; upload with: wandb sync {summary['wandb']['folder']}")

@@ -1,8 +1,12 @@
-"""W&B: online with a login, offline without one, and never a fit that does not start."""
+"""W&B: online with a login, offline without one, never a fit that does not start; and what a reader sees there."""
+
+import json
 
 import pytest
 
-from ftlab.tracking import WandB, logged_in
+from ftlab.diagnosis.wandb_file import _records, read_wandb
+from ftlab.exam.sitting import Answer, Sitting
+from ftlab.tracking import LARGEST, WandB, answer_table, logged_in, track_results
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +53,167 @@ def test_a_server_that_cannot_be_reached_does_not_stop_a_run(nobody, monkeypatch
     assert logger.experiment.settings.mode == "offline"
     logger.experiment.finish()
     assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+CONFIG = {"method": {"class_path": "LoRA", "init_args": {"r": 8}}, "data": {"train": "train.jsonl"}}
+SUMMARY = {
+    "name": "first try",
+    "base": "ftlab/tiny",
+    "method": "LoRA",
+    "exam": {"after": {"score": 75.0, "low": 30.0, "high": 95.0}, "verdict": "better by 50 points"},
+    "retention": {"stories": {"kept": {"share": 0.9, "low": 0.8, "high": 1.0}}},
+    "diagnosis": {"state": "successful", "evidence": ["exam 25 -> 75"], "next": None},
+    "best": {"step": 20, "by": "exam/score", "value": 75.0},
+    "data": {"train": {"chats": 2}, "fingerprint": "0123456789abcdef"},
+    "resumed_from": None,
+}
+BASE = {"base": "ftlab/tiny", "revision": None, "weights": "fedcba", "tokenizer": "a", "template": "b", "ftlab": "0.1"}
+
+
+def sitting(points, **more):
+    return Sitting([Answer(id, f"{id}?", f"{id}!", f"{id} {p:g}", p, **more) for id, p in points.items()])
+
+
+EXAMS = {
+    "exam": {
+        "before": sitting({"b": 0.0, "a": 1.0}, scores={"BLEU": 0.5}),
+        "step-20": sitting({"a": 0.0, "b": 0.0}),
+        "after": sitting({"a": 1.0, "b": 0.5}, samples=["ä", "b"], scores={"BLEU": 0.25}),
+    },
+    "retention/stories": {"before": sitting({"s": 1.0}), "after": sitting({"s": 0.9})},
+}
+
+
+def seen(file):
+    """Return what a reader of the project sees of a run: its heading, summary, artifacts."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    runs, summary, artifacts = [], {}, []
+    for data in _records(file):
+        record = Record()
+        record.ParseFromString(data)
+        runs += [record.run] if record.HasField("run") else []
+        artifacts += [record.artifact] if record.HasField("artifact") else []
+        for item in record.summary.update:
+            summary[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+    return runs[-1], summary, artifacts
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """Two runs, the second of which resumes the first, with the second's answer of where it lies."""
+    root = tmp_path_factory.mktemp("runs")
+    old, new = root / "first try/2026-01-01", root / "first try/2026-01-02"
+    (new / "best/LoRA").mkdir(parents=True)
+    (new / "best/LoRA/adapter_model.safetensors").write_bytes(b"weights")
+    (new / "best/ftlab.json").write_text("{}")
+    wandb = WandB(mode="offline")
+    old.mkdir()
+    logger = wandb.start(old, "first try", CONFIG, ["LoRA", "ftlab/tiny"])
+    for step in (1, 2, 3):
+        logger.log_metrics({"train/loss": 1 / step}, step)
+    logger.experiment.finish()  # as where it was interrupted
+    logger = wandb.start(new, "first try", CONFIG, ["LoRA", "ftlab/tiny"], old)
+    logger.log_metrics({"train/loss": 0.25}, 4)
+    place = track_results(logger, SUMMARY, EXAMS, new / "best", BASE)
+    [first], [second] = (list((folder / "wandb").glob("offline-run-*/*.wandb")) for folder in (old, new))
+    return first, second, place
+
+
+def test_a_reader_finds_the_run_among_its_like(tracked):
+    run, _, _ = seen(tracked[0])
+    assert (run.display_name, run.run_group, run.job_type) == ("first try/2026-01-01", "first try", "fit")
+    assert list(run.tags) == ["LoRA", "ftlab/tiny"]
+    rows, config = read_wandb(tracked[0])
+    assert {key: config[key] for key in CONFIG} == CONFIG
+    assert [row["train/loss"] for row in rows if "train/loss" in row] == [1, 1 / 2, 1 / 3]
+
+
+def test_resuming_goes_on_with_the_same_run(tracked):
+    first, second, _ = tracked
+    (before, _, _), (after, _, _) = seen(first), seen(second)
+    assert after.run_id == before.run_id
+    assert after.resume and not before.resume
+    (old, _), (new, _) = read_wandb(first), read_wandb(second)
+    steps = [row["_step"] for row in old + new]
+    assert steps == sorted(set(steps)), "what is logged later would overwrite what was logged before"
+    assert [row["trainer/global_step"] for row in old + new if "train/loss" in row] == [1, 2, 3, 4]
+
+
+def test_the_summary_has_the_names_of_the_runs_own(tracked):
+    _, summary, _ = seen(tracked[1])
+    assert {key: summary[key] for key in SUMMARY if SUMMARY[key] is not None} == {
+        key: value for key, value in SUMMARY.items() if value is not None
+    }
+    assert tracked[2] == {"mode": "offline", "folder": str(tracked[1].parent)}
+
+
+def table(file, exam):
+    [found] = (file.parent / "files/media/table" / exam).glob("answers*.json")
+    told = json.loads(found.read_text(encoding="utf-8"))
+    return [dict(zip(told["columns"], row, strict=True)) for row in told["data"]]
+
+
+def test_answers_line_up_by_question(tracked):
+    rows, _ = read_wandb(tracked[1])
+    logged = {key for row in rows for key in row}
+    assert {"exam/answers/_type", "retention/stories/answers/_type"} <= logged
+    first, second = table(tracked[1], "exam")
+    assert first == {
+        "id": "a",
+        "question": "a?",
+        "reference": "a!",
+        "before": "a 1",
+        "before points": 1.0,
+        "before BLEU": 0.5,
+        "after": "a 1",
+        "after points": 1.0,
+        "after BLEU": 0.25,
+        "after samples": '["ä", "b"]',
+        "step-20": "a 0",
+        "step-20 points": 0.0,
+    }
+    assert (second["id"], second["before"], second["after points"]) == ("b", "b 0", 0.5)
+    [kept] = table(tracked[1], "retention/stories")
+    assert (kept["before points"], kept["after points"]) == (1.0, 0.9)
+
+
+def test_a_question_that_one_sitting_lacks_keeps_its_row():
+    columns, rows = answer_table({"before": sitting({"b": 1}), "after": sitting({"b": 1, "a": 0}, section="easy")})
+    assert columns == ["id", "question", "reference", "section", "before", "before points", "after", "after points"]
+    assert rows == [["a", "a?", "a!", "easy", None, None, "a 0", 0], ["b", "b?", "b!", "", "b 1", 1, "b 1", 1]]
+
+
+def test_the_best_weights_descend_from_base_and_data(tracked):
+    _, summary, artifacts = seen(tracked[1])
+    mine = {artifact.type: artifact for artifact in artifacts if artifact.type in ("base", "data", "model")}
+    assert {kind: artifact.name for kind, artifact in mine.items()} == {
+        "base": "base-ftlab-tiny",
+        "data": "data-0123456789abcdef",
+        "model": "best-first-try",
+    }
+    assert {kind: artifact.use_after_commit for kind, artifact in mine.items()} == {
+        "base": True,
+        "data": True,
+        "model": False,
+    }
+    assert json.loads(mine["base"].metadata) == {key: value for key, value in BASE.items() if key != "ftlab"}
+    assert json.loads(mine["data"].metadata) == summary["data"]
+    assert json.loads(mine["model"].metadata)["data"] == summary["data"]["fingerprint"]
+    files = {entry.path: entry.local_path for entry in mine["model"].manifest.contents}
+    assert set(files) == {"LoRA/adapter_model.safetensors", "ftlab.json"}
+    assert open(files["LoRA/adapter_model.safetensors"], "rb").read() == b"weights"
+
+
+def test_large_weights_are_told_by_their_place(tmp_path):
+    best = tmp_path / "best"
+    best.mkdir()
+    with (best / "model.safetensors").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    logger = WandB(mode="offline").start(tmp_path, "x", {}, [])
+    track_results(logger, SUMMARY, {}, best, BASE)
+    [log] = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    [model] = [artifact for artifact in seen(log)[2] if artifact.type == "model"]
+    [entry] = model.manifest.contents
+    assert (entry.path, entry.ref) == ("model.safetensors", (best / "model.safetensors").as_uri())
+    assert not entry.local_path

@@ -31,7 +31,7 @@ class ChatData(pl.LightningDataModule):
         test: Held out for `ftlab test` alone; null measures on the validation data.
         format: What each record is, by the name of a format; null finds out by its columns.
         on_error: A row at fault: `stop` ends with its file and line; `skip` leaves it out, counts and lists it.
-        clean: Steps, in order, that change rows of every split, and leave out training rows (with `held_out` others too).
+        clean: Steps, in order, that change rows of every split, and leave out training rows (with `held_out` all).
         split: How validation and test are taken out of the training data; null takes none.
         fold: `2/5` holds out the second of five parts for validation, and learns from the others.
         on_leak: A question of the validation, test or exam data in the training data: `stop` names both places; `drop`

@@ -4,8 +4,8 @@ import pytest
 
 from ftlab import Base, Exam, Marker
 from ftlab.errors import FtlabError
-from ftlab.exam.sitting import Answer, Sitting, pair_answers
 from ftlab.exam.generation import Generation, generate
+from ftlab.exam.sitting import Answer, Sitting, pair_answers
 from tests.conftest import ROOT
 
 QUESTIONS = str(ROOT / "experiments/lesson/exam.jsonl")
@@ -37,7 +37,9 @@ def test_batched_answers_equal_plain_generation_of_one_prompt(model, chat):
 
 def test_generation_leaves_the_model_as_it_was(model, chat):
     model.train()
-    generate(model, chat, [chat.prompt([{"role": "user", "content": "Hi"}])], Generation(max_new_tokens=2, batch_size=1))
+    generate(
+        model, chat, [chat.prompt([{"role": "user", "content": "Hi"}])], Generation(max_new_tokens=2, batch_size=1)
+    )
     assert all(module.training for module in model.modules())
     model.eval()
 
