@@ -5,13 +5,16 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from ftlab.cli.main import main
 from ftlab.data.formats import Format
+from ftlab.exam.graders import Grader
 from ftlab.plugins import registered
+from ftlab.runs import Run
 from tests.conftest import ROOT, SHORT
 
 README = (ROOT / "README.md").read_text()
@@ -22,7 +25,7 @@ COMMANDS = [
 
 
 def test_the_readme_has_the_commands_that_are_run_here():
-    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash", "bash"]
+    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash", "yaml", "bash"]
     assert len(COMMANDS) == 17
 
 
@@ -50,16 +53,23 @@ def test_commands_run(command, finished, workplace, monkeypatch):
 
 
 def test_the_yaml_fits_own_data(workplace, monkeypatch, tmp_path):
-    [text] = [block for language, block in BLOCKS if language == "yaml"]
-    assert yaml.safe_load(text)["name"] == "mine"
+    run, exams = [block for language, block in BLOCKS if language == "yaml"]
+    assert yaml.safe_load(run)["name"] == "mine"
+    assert {"exam", "retention", "best", "early_stopping"} == yaml.safe_load(exams).keys()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "x.yaml").write_text(run)
+    (tmp_path / "exams.yaml").write_text(exams)
+    (tmp_path / "ftlab").symlink_to(ROOT / "ftlab")
     for name in ("train", "validation", "exam"):
         file, count = ("train_1k", 300) if name == "train" else (name, 20)
         rows = (ROOT / f"experiments/lesson/{file}.jsonl").read_text()
         (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in rows.splitlines()[:count]))
     small = ["--model.base=ftlab/tiny", "--exam.max_new_tokens=8", "--trainer.max_epochs=1", "--wandb.mode=off"]
-    assert main(["fit", "--config", "x.yaml", *small]) == 0
+    assert main(["fit", "--config", "x.yaml", "--config", "exams.yaml", *small]) == 0
+    [folder] = Path("runs/mine").iterdir()
+    summary = Run(folder).summary
+    assert summary["exam"].keys() >= {"shots", "verdict", "parts"}
+    assert summary["retention"]["general"]["questions"] == 200
 
 
 def test_the_python_example_runs(workplace, monkeypatch, capsys):
@@ -73,8 +83,9 @@ def test_the_python_example_runs(workplace, monkeypatch, capsys):
     assert (workplace / report).is_file()
 
 
-def test_the_table_of_formats_is_their_docstrings():
-    for name, cls in registered(Format).items():
+@pytest.mark.parametrize("kind", [Format, Grader])
+def test_the_tables_of_formats_and_graders_are_their_docstrings(kind):
+    for name, cls in registered(kind).items():
         told = f"| `{name}` | {' '.join(inspect.getdoc(cls).split(chr(10) * 2)[0].split())} |"
         assert (told in README) == cls.__module__.startswith("ftlab.")
 

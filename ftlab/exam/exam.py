@@ -15,7 +15,7 @@ from ftlab.data.formats import Format
 from ftlab.data.rows import Row, Rows
 from ftlab.data.sources import Source, read_rows
 from ftlab.errors import FtlabError, require
-from ftlab.exam.generation import Generation, generate, render
+from ftlab.exam.generation import Generation, end_ids, generate, render
 from ftlab.exam.graders import Grader, Marker, ModelGrader
 from ftlab.exam.grading import Combine, Marks, graded, named
 from ftlab.exam.shots import with_examples
@@ -176,6 +176,7 @@ class Exam:
             answers = generate(model, chat, prompts, settings, title)
             (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
 
+        ends = end_ids(model, chat)  # a base's generation config has a part in them, which no hash of its weights sees
         told = asdict(settings) if settings.temperature else asdict(settings) | {"batch_size": None, "seed": None}
-        digest = sha256(json.dumps([key, told, prompts]).encode()).hexdigest()[:24]
+        digest = sha256(json.dumps([key, told, ends, prompts]).encode()).hexdigest()[:24]
         return json.loads((cached("answers", digest, write) / "answers.json").read_text(encoding="utf-8"))

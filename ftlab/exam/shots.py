@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ def with_examples(rows: Sequence[Row], examples: Sequence[Row], shots: int, seed
 
     Every question gets examples of its own, drawn without replacement by the seed and its id: a score then says what
     examples are worth, not what one lucky set of them is, and sets differ much (Zhao et al., 2021, arXiv 2102.09690).
-    What the system says comes first, once, as the question has it.
+    What the system says comes first, once, as the question has it. What an exam asks is no example of it.
 
     Args:
         rows: the questions.
@@ -31,10 +32,15 @@ def with_examples(rows: Sequence[Row], examples: Sequence[Row], shots: int, seed
     """
     if not shots:
         return list(rows)
-    answered = [i for i, row in enumerate(examples) if row.reference is not None]
+    asked = {_asked(row) for row in rows}
+    answered = [i for i, row in enumerate(examples) if row.reference is not None and _asked(row) not in asked]
     if len(answered) < shots:
         raise FtlabError(f"exam.shots: {shots} examples wanted, data.train has {len(answered)} to give; take fewer")
     return [_after(row, [examples[i] for i in _draw(answered, shots, f"{seed} {row.id}")]) for row in rows]
+
+
+def _asked(row: Row) -> str:
+    return json.dumps([turn for turn in row.prompt if turn["role"] not in ABOVE])
 
 
 def _draw(of: list[int], shots: int, seed: str) -> list[int]:

@@ -14,7 +14,7 @@ from ftlab.exam.graders.quantities import Quantity, boxed, quantities
 
 @dataclass
 class Number(Grader):
-    r"""1 point for the right number, else 0: |given - right| <= max(absolute, relative * |right|).
+    r"""1 point for the right number, else 0: it may be max(absolute, relative * size of the right one) away.
 
     The number of an answer is the last one in its last `\boxed{}`, else the last one in the text; of the reference
     likewise, so that `... #### 72`, as GSM8K writes it (Cobbe et al., 2021, arXiv:2110.14168), needs no setting.
