@@ -23,7 +23,8 @@ class Run:
     Holds `config.yaml` (resolved; `fit` takes it again), `metrics.csv`, `exam/*.jsonl` (the answers of each sitting),
     `retention/<name>/*.jsonl` (those of exams of general ability),
     `best/` (the method's own format, for LoRA a plain PEFT folder), `last/` (to resume from), `summary.json`,
-    `report.html`, `plugins/` (the sources of those that it used), and W&B's files.
+    `report.html`, `plugins/` (the sources of those that it used), `examined/<stamp>/` (what `ftlab exam` found later),
+    and W&B's files.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -40,17 +41,10 @@ class Run:
         """
         parts = Path(name).parts
         require(bool(parts) and ".." not in parts and not Path(name).is_absolute(), "name", name, "a name for a folder")
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
-            run = cls(Path(root) / name / f"{stamp}{suffix}")
-            try:
-                run.folder.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-            run.config_file.write_text(f"# ftlab {ftlab.__version__}\n{text}", encoding="utf-8")
-            return run
-        raise FtlabError(f"{Path(root) / name}: a thousand runs began within one second; wait a moment")
+        run = cls(new_folder(Path(root) / name))
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        run.config_file.write_text(f"# ftlab {ftlab.__version__}\n{text}", encoding="utf-8")
+        return run
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -109,7 +103,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved settings."""
-        return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        return yaml.load(self.config_file.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -171,3 +165,20 @@ class Run:
             columns = sorted({key for row in rows for key in row})
             lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
             (self.folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def new_folder(above: Path) -> Path:
+    """Make a folder named by the time, never one that exists.
+
+    Raises:
+        FtlabError: a thousand were made within one second.
+    """
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
+        folder = above / f"{stamp}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise FtlabError(f"{above}: a thousand runs began within one second; wait a moment")

@@ -12,11 +12,26 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ftlab.cli.data import run_data, with_config
+from ftlab.cli.exam import run_exam
+from ftlab.cli.exam import with_config as of_exam
 from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import EXIT_BUG, FtlabError, choices_help
 from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_skipped
 
-COMMANDS = ("fit", "folds", "validate", "test", "predict", "diagnose", "compare", "data", "methods", "merge", "chat")
+COMMANDS = (
+    "fit",
+    "folds",
+    "validate",
+    "test",
+    "predict",
+    "exam",
+    "diagnose",
+    "compare",
+    "data",
+    "methods",
+    "merge",
+    "chat",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +60,8 @@ def run_command(command: str, args: Sequence[str]) -> int:
         return run_compare(args)
     if command == "data":
         args = with_config(args)
+    elif command == "exam":
+        args = of_exam(args)
     runs = [*args[:1], *option_values(args, "--adapters", several=True)]
     configs = [f"--config={run}/config.yaml" for run in runs if (Path(run) / "config.yaml").is_file()]
     sources = Sources([*configs, *args])
@@ -54,6 +71,8 @@ def run_command(command: str, args: Sequence[str]) -> int:
     quiet()
     if command == "data":
         return run_data(args)
+    if command == "exam":
+        return run_exam(args)
     if command == "folds":
         from ftlab.cli.folds import run_folds
 

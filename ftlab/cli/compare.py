@@ -40,6 +40,7 @@ def run_compare(args: Sequence[str]) -> int:
     parser.add_argument("--html", metavar="FILE", type=Path, help="page with table, curves, costs and all answers")
     parser.add_argument("--json", metavar="FILE", type=Path, help="the comparison as data")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="a row for each run")
+    parser.add_argument("--wandb", metavar="PROJECT", nargs="?", const="ftlab", help="log it to W&B (default: ftlab)")
     options = parser.parse_args(args)
 
     from ftlab.comparison import compare, find_runs, read_entries
@@ -59,6 +60,10 @@ def run_compare(args: Sequence[str]) -> int:
     if options.csv:
         _write_csv(options.csv, rows(comparison))
         print(f"data       {options.csv}")
+    if options.wandb:
+        from ftlab.report.compare_wandb import track_comparison
+
+        print(f"W&B        {track_comparison(comparison, options.wandb, Path())}")
     return 0
 
 

@@ -23,6 +23,8 @@ train and measure (every setting of the YAML is also an option; see ftlab fit --
   test      RUN              the same and the exam
   predict   RUN --prompts FILE.jsonl [--output FILE.jsonl]
             answer every chat of a file; --adapters RUN RUN ... in place of RUN answers with each, on one base
+  exam      RUN|CONFIG [--base] [--shots 4] [--harness hellaswag]
+            sit the exams without training: base, base with examples in its prompt, tuned, and which is better
 
 look
   diagnose  RUN|FILE         the state of a training by its curves, why, and the settings of the next run;
