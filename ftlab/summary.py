@@ -50,7 +50,7 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     if exam := summary.get("exam"):
         lines.append(
             f"exam       before {_score(exam, 'before')}  ->  after {_score(exam, 'after')} of 100   "
-            f"{exam['questions']} questions, one grader"
+            f"{exam['questions']} questions"
         )
         for shots, score in exam.get("shots", {}).items():
             with_shots = Score(**score, questions=exam["questions"])

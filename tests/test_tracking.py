@@ -1,8 +1,10 @@
 """W&B: online with a login, offline without one, never a fit that does not start; and what a reader sees there."""
 
 import json
+from pathlib import Path
 
 import pytest
+import wandb
 
 from ftlab.diagnosis.wandb_file import _records, read_wandb
 from ftlab.exam.sitting import Answer, Sitting
@@ -61,7 +63,12 @@ SUMMARY = {
     "base": "ftlab/tiny",
     "method": "LoRA",
     "exam": {"after": {"score": 75.0, "low": 30.0, "high": 95.0}, "verdict": "better by 50 points"},
-    "retention": {"stories": {"kept": {"share": 0.9, "low": 0.8, "high": 1.0}}},
+    "retention": {
+        "stories": {
+            "after": {"score": 90.0, "low": 60.0, "high": 98.0},
+            "kept": {"share": 0.9, "low": 0.8, "high": 1.0},
+        }
+    },
     "diagnosis": {"state": "successful", "evidence": ["exam 25 -> 75"], "next": None},
     "best": {"step": 20, "by": "exam/score", "value": 75.0},
     "data": {"train": {"chats": 2}, "fingerprint": "0123456789abcdef"},
@@ -107,15 +114,17 @@ def tracked(tmp_path_factory):
     (new / "best/LoRA").mkdir(parents=True)
     (new / "best/LoRA/adapter_model.safetensors").write_bytes(b"weights")
     (new / "best/ftlab.json").write_text("{}")
-    wandb = WandB(mode="offline")
+    settings = WandB(mode="offline")
     old.mkdir()
-    logger = wandb.start(old, "first try", CONFIG, ["LoRA", "ftlab/tiny"])
+    logger = settings.start(old, "first try", CONFIG, ["LoRA", "ftlab/tiny"])
     for step in (1, 2, 3):
         logger.log_metrics({"train/loss": 1 / step}, step)
-    logger.experiment.finish()  # as where it was interrupted
-    logger = wandb.start(new, "first try", CONFIG, ["LoRA", "ftlab/tiny"], old)
-    logger.log_metrics({"train/loss": 0.25}, 4)
+    logger.experiment.finish()
+    wandb.teardown()  # as where the process ended, interrupted: its log is whole then
+    logger = settings.start(new, "first try", CONFIG, ["LoRA", "ftlab/tiny"], old)
+    logger.log_metrics({"train/loss": 0.25, "exam/score": 10.0}, 4)
     place = track_results(logger, SUMMARY, EXAMS, new / "best", BASE)
+    wandb.teardown()
     [first], [second] = (list((folder / "wandb").glob("offline-run-*/*.wandb")) for folder in (old, new))
     return first, second, place
 
@@ -133,7 +142,8 @@ def test_resuming_goes_on_with_the_same_run(tracked):
     first, second, _ = tracked
     (before, _, _), (after, _, _) = seen(first), seen(second)
     assert after.run_id == before.run_id
-    assert after.resume and not before.resume
+    assert after.resume
+    assert not before.resume
     (old, _), (new, _) = read_wandb(first), read_wandb(second)
     steps = [row["_step"] for row in old + new]
     assert steps == sorted(set(steps)), "what is logged later would overwrite what was logged before"
@@ -145,6 +155,8 @@ def test_the_summary_has_the_names_of_the_runs_own(tracked):
     assert {key: summary[key] for key in SUMMARY if SUMMARY[key] is not None} == {
         key: value for key, value in SUMMARY.items() if value is not None
     }
+    last = [summary[f"{exam}/score"] for exam in ("exam", "retention/stories")]
+    assert last == [75, 90], "not of the best weights, but of the last that were examined"
     assert tracked[2] == {"mode": "offline", "folder": str(tracked[1].parent)}
 
 
@@ -202,7 +214,7 @@ def test_the_best_weights_descend_from_base_and_data(tracked):
     assert json.loads(mine["model"].metadata)["data"] == summary["data"]["fingerprint"]
     files = {entry.path: entry.local_path for entry in mine["model"].manifest.contents}
     assert set(files) == {"LoRA/adapter_model.safetensors", "ftlab.json"}
-    assert open(files["LoRA/adapter_model.safetensors"], "rb").read() == b"weights"
+    assert Path(files["LoRA/adapter_model.safetensors"]).read_bytes() == b"weights"
 
 
 def test_large_weights_are_told_by_their_place(tmp_path):
@@ -212,6 +224,7 @@ def test_large_weights_are_told_by_their_place(tmp_path):
         file.truncate(LARGEST + 1)
     logger = WandB(mode="offline").start(tmp_path, "x", {}, [])
     track_results(logger, SUMMARY, {}, best, BASE)
+    wandb.teardown()
     [log] = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     [model] = [artifact for artifact in seen(log)[2] if artifact.type == "model"]
     [entry] = model.manifest.contents

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ from markupsafe import Markup
 
 from ftlab.exam.statistics import Score
 from ftlab.report.picture import COLOURS, picture
-from ftlab.report.units import count, short
+from ftlab.report.units import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +26,8 @@ _HEIGHT = 200
 _FEW = 60
 #: So many learning rates have a colour each; more are shades of one.
 _RATE_COLOURS = ("train", "validation", "after")
+#: Of the exam, and of each exam of what is to be kept, from the first again where there are more.
+_EXAM_COLOURS = ("after", "validation", "train", "shots")
 #: Above this ratio of largest to smallest, a linear axis would press one end of the curve flat.
 _LOGARITHMIC = 50
 
@@ -53,35 +57,16 @@ class _Series:
         return f"{name} from {first} at step {count(self.steps[0])} to {last} at step {count(self.steps[-1])}"
 
 
-def charts(rows: Rows, best: float | None, before: Score | None) -> list[Chart]:
+def charts(rows: Rows, best: float | None, before: Mapping[str, Score]) -> list[Chart]:
     """Draw every chart that the metrics have values for.
 
     Args:
         rows: the logged rows, as `Run.metrics` returns them.
         best: the step whose weights were kept, None where it is not known.
-        before: the exam's score before training, drawn at step 0.
+        before: scores before training, drawn at step 0, by `exam` or `retention/<name>`.
     """
-    drawn = [_loss(rows, best), _exam(rows, best, before)]
-    drawn += [_perplexity(rows, best), _rates(rows, best)]
+    drawn = [_loss(rows, best), _exams(rows, best, before), _perplexity(rows, best), _rates(rows, best)]
     return [chart for chart in drawn if chart]
-
-
-def interval_picture(before: Score | None, after: Score | None) -> Markup:
-    """Draw the exam's scores before and after training on a line from 0 to 100, with their 95 % intervals."""
-    sittings = [(name, score) for name, score in (("after", after), ("before", before)) if score]
-
-    def draw(axes: Axes) -> None:
-        for row, (name, score) in enumerate(sittings):
-            axes.plot([score.low, score.high], [row, row], color=COLOURS[name], linewidth=7, alpha=0.35)
-            axes.plot(score.score, row, "o", color=COLOURS[name], markersize=9)
-        axes.set_yticks(range(len(sittings)), [name for name, _ in sittings])
-        axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
-        axes.set(xlim=(-2, 102), ylim=(-0.6, len(sittings) - 0.4), xlabel="points of 100, with the 95 % interval")
-        axes.grid(axis="x")
-
-    told = [f"{name} training {short(s.score)}, between {short(s.low)} and {short(s.high)}" for name, s in sittings]
-    description = f"{'; '.join(reversed(told))}."
-    return picture("interval", 62 + 28 * len(sittings), "Exam score of 100", description, draw)
 
 
 def _loss(rows: Rows, best: float | None) -> Chart | None:
@@ -108,25 +93,34 @@ def _loss(rows: Rows, best: float | None) -> Chart | None:
     return _chart("loss", "Loss", legend, told, draw, best)
 
 
-def _exam(rows: Rows, best: float | None, before: Score | None) -> Chart | None:
-    if not any("exam/score" in row for row in rows):
+def _exams(rows: Rows, best: float | None, before: Mapping[str, Score]) -> Chart | None:
+    """Draw the scores of the exam and of what is to be kept, each from the base's at step 0 on."""
+    metrics = sorted({key for row in rows for key in row})
+    names = [found[1] for metric in metrics if (found := re.fullmatch(r"(exam|retention/[^/]+)/score", metric))]
+    if not names:
         return None
-    start = (
-        {"step": 0.0, "exam/score": before.score, "exam/low": before.low, "exam/high": before.high} if before else {}
-    )
-    rows = [start, *rows]
-    scores = _series(rows, "exam/score")
+    first: dict[str, float] = {"step": 0.0}
+    for name in names:
+        if score := before.get(name):
+            first |= {f"{name}/score": score.score, f"{name}/low": score.low, f"{name}/high": score.high}
+    rows = [first, *rows]
+    colours = dict(zip(names, cycle(_EXAM_COLOURS), strict=False))
+    scores = {name: _series(rows, f"{name}/score") for name in names}
 
     def draw(axes: Axes) -> None:
-        low, high = _series(rows, "exam/low"), _series(rows, "exam/high")
-        steps, at_low, at_high = np.intersect1d(low.steps, high.steps, assume_unique=True, return_indices=True)
-        axes.vlines(steps, low.values[at_low], high.values[at_high], color=COLOURS["after"], alpha=0.35, linewidth=4)
-        _plot(axes, scores, "after")
+        for name, colour in colours.items():
+            low, high = _series(rows, f"{name}/low"), _series(rows, f"{name}/high")
+            steps, at_low, at_high = np.intersect1d(low.steps, high.steps, assume_unique=True, return_indices=True)
+            axes.vlines(steps, low.values[at_low], high.values[at_high], color=COLOURS[colour], alpha=0.35, linewidth=4)
+            _plot(axes, scores[name], colour)
         _finish(axes, rows, best, [])
         axes.set_ylim(-2, 102)
 
-    legend = [("score of 100, with its 95 % interval", "after")]
-    return _chart("score", "Exam score", legend, [scores.describe("exam score")], draw, best)
+    told = [series.describe("exam score" if name == "exam" else f"score of {name}") for name, series in scores.items()]
+    legend = [(name.replace("/", " "), colour) for name, colour in colours.items()]
+    if names == ["exam"]:
+        return _chart("score", "Exam score", [("score of 100, with its 95 % interval", "after")], told, draw, best)
+    return _chart("score", "Exam and retention, of 100", legend, told, draw, best)
 
 
 def _perplexity(rows: Rows, best: float | None) -> Chart | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ftlab.exam.sitting import Sitting
-from ftlab.exam.statistics import Score, format_p
 from ftlab.report.units import count, duration, short, size
 
-#: A difference of scores with a smaller p is called real.
-_SIGNIFICANT = 0.05
+#: How good a state of training is, as a grade of an answer.
+_STATE_GRADES = {"successful": "right", "converged": "partly", "underfitting": "partly"}
 
 
 @dataclass(frozen=True)
@@ -23,39 +21,17 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Result:
-    """The exam before and after training; None for what is missing."""
+class State:
+    """What state the training is in, and what to do next."""
 
-    before: Score | None
-    after: Score | None
-    p_value: float | None
-
-    @property
-    def scale(self) -> str:
-        """Say what the scores are: `Points of 100 over 200 questions, paired test.`."""
-        score = self.after or self.before
-        over = (
-            f" over {count(score.questions)} question{'' if score.questions == 1 else 's'}"
-            if score and score.questions
-            else ""
-        )
-        return f"Points of 100{over}{'' if self.p_value is None else ', paired test'}."
-
-    @property
-    def verdict(self) -> str:
-        """Say what the difference is worth: `79 points better, p < 0.001`."""
-        if self.before is None or self.after is None:
-            return ""
-        # Of the scores as they are shown, so that a reader who subtracts them finds the same.
-        difference = round(self.after.score, 1) - round(self.before.score, 1)
-        amount = short(abs(difference))
-        said = f"{amount} point{'' if amount == '1' else 's'} {'better' if difference > 0 else 'worse'}"
-        if not difference:
-            said = "No difference"
-        if self.p_value is None:
-            return said
-        chance = "" if self.p_value < _SIGNIFICANT else ": chance alone may explain it"
-        return f"{said}, {format_p(self.p_value)}{chance if difference else ''}"
+    name: str
+    grade: str
+    """`right`, `partly` or `wrong`."""
+    evidence: list[str]
+    cause: str
+    advice: str
+    settings: str
+    """Settings of the next run as YAML; empty where there is nothing to change."""
 
 
 def dig(tree: Any, *path: str) -> Any:
@@ -63,11 +39,6 @@ def dig(tree: Any, *path: str) -> Any:
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
-
-
-def result(summary: dict[str, Any], before: Sitting | None, after: Sitting | None) -> Result:
-    """Return the exam's scores: the summary's, or while there is none, those of the sittings so far."""
-    return Result(_score(summary, "before", before), _score(summary, "after", after), dig(summary, "exam", "p_value"))
 
 
 def origin(summary: dict[str, Any], config: dict[str, Any]) -> list[Fact]:
@@ -131,11 +102,13 @@ def details(summary: dict[str, Any]) -> list[Fact]:
     return facts
 
 
-def _score(summary: dict[str, Any], name: str, sitting: Sitting | None) -> Score | None:
-    found, questions = dig(summary, "exam", name), dig(summary, "exam", "questions")
-    if found:
-        return Score(found["score"], found["low"], found["high"], questions or 0)
-    return sitting.score if sitting and sitting.answers else None
+def state(summary: dict[str, Any]) -> State | None:
+    """Return the diagnosis, None where there is none."""
+    found = dig(summary, "diagnosis")
+    if not dig(found, "state"):
+        return None
+    texts = (str(found.get(key) or "") for key in ("cause", "advice", "next"))
+    return State(found["state"], _STATE_GRADES.get(found["state"], "wrong"), found.get("evidence") or [], *texts)
 
 
 def _methods(method: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -1,6 +1,21 @@
-// Shows the questions of the chosen group that hold the searched text. Without it the page shows all of them.
+// Copies settings, and shows the questions of the chosen group that hold the searched text. Without it the page shows
+// all of them.
 (() => {
   "use strict";
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const source = document.getElementById(button.dataset.copy);
+    button.addEventListener("click", async () => {
+      getSelection().selectAllChildren(source); // where the browser lets no page copy, the reader can
+      try {
+        await navigator.clipboard.writeText(source.textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Selected";
+      }
+    });
+    button.hidden = false;
+  }
+
   const form = document.getElementById("filter");
   if (!form) return;
 

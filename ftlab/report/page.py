@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftlab.exam.sitting import pair_answers
 from ftlab.report import curves, facts, questions, units
 from ftlab.report.html import write_page
+from ftlab.report.intervals import interval_picture
+from ftlab.report.results import result
 
 if TYPE_CHECKING:
     from ftlab.runs import Run
@@ -23,8 +24,11 @@ def write_report(run: Run) -> Path:
         The file. It needs no other file and no network, and shows the contents of answers as text only.
     """
     summary, config, metrics = run.summary, run.config or {}, run.metrics()
-    before, after = run.sitting("before"), run.sitting("after")
-    result, rows = facts.result(summary, before, after), pair_answers(before, after)
+    kept = (f"retention/{name}" for name in summary.get("retention") or {})
+    sittings = {exam: run.sittings(exam) for exam in dict.fromkeys(["exam", *run.exams(), *kept])}
+    results = {exam: result(summary, exam, sat) for exam, sat in sittings.items()}
+    before = {exam: found.before for exam, found in results.items() if found.before}
+    rows = questions.question_rows(sittings["exam"])
     return write_page(
         run.report_file,
         "page.html",
@@ -33,11 +37,14 @@ def write_report(run: Run) -> Path:
         run=run,
         under_way=not summary,
         origin=facts.origin(summary, config),
-        result=result,
-        interval=curves.interval_picture(result.before, result.after) if result.before or result.after else None,
+        exam=results.pop("exam"),
+        retention={exam.partition("/")[2]: found for exam, found in results.items() if found.taken},
+        interval_picture=interval_picture,
+        state=facts.state(summary),
+        next_file=run.folder / "next.yaml",
         headlines=facts.headlines(summary, metrics),
         details=facts.details(summary),
-        charts=curves.charts(metrics, facts.dig(summary, "best", "step"), result.before),
+        charts=curves.charts(metrics, facts.dig(summary, "best", "step"), before),
         rows=rows,
         group_names=questions.GROUPS,
         counts=questions.count_groups(rows),

@@ -22,6 +22,7 @@ COLOURS = {
     "train": "#050505",
     "validation": "#060606",
     "before": "#070707",
+    "shots": "#090909",
     "after": "#080808",
 }
 

@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from ftlab.exam.sitting import Answer, Sitting, pair_answers
+from ftlab.report.results import with_examples
 
 #: The choices of the page, each with its name for people; `groups` says what falls under them.
 GROUPS = {
     "all": "All",
-    "wrong": "Wrong after",
-    "partly": "Half right after",
+    "wrong": "Wrong now",
+    "partly": "Half right now",
     "better": "Got better",
     "worse": "Got worse",
-    "right": "Right after",
+    "right": "Right now",
 }
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one model answered to a question."""
+
+    name: str
+    """`Base`, `Base with 2 examples` or `Tuned`."""
+    answer: str | None = None
+    """None where it was not asked."""
+    points: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    """Points of the other graders."""
+    samples: list[str] = field(default_factory=list)
+    """All answers, where several were drawn."""
+
+
+def question_rows(sittings: Mapping[str, Sitting]) -> list[dict[str, Any]]:
+    """Return one row a question: those of `pair_answers`, with `section`, `given` and `with_examples`.
+
+    Args:
+        sittings: by name; `given` is from `before` and `after`, `with_examples` from `shots-<n>`.
+    """
+    rows = pair_answers(sittings.get("before"), sittings.get("after"))
+    shots = sorted(int(name.partition("-")[2]) for name in sittings if name.startswith("shots-"))
+    told = {"Base": "before", "Tuned": "after"} | {with_examples(n).capitalize(): f"shots-{n}" for n in shots}
+    by_id = {
+        name: {answer.id: answer for answer in sittings[when].answers}
+        for name, when in told.items()
+        if when in sittings
+    }
+    for row in rows:
+        found = {name: by_id.get(name, {}).get(row["id"]) for name in told}
+        given = [_given(name, answer) for name, answer in found.items()]
+        section = next((answer.section for answer in found.values() if answer and answer.section), "")
+        row |= {"section": section, "given": given[:2], "with_examples": given[2:]}
+    return rows
 
 
 def grade(points: float) -> str:
@@ -50,3 +92,7 @@ def count_groups(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Return how many questions fall under each of GROUPS."""
     counts = Counter(group for row in rows for group in groups(row))
     return {group: counts[group] for group in GROUPS}
+
+
+def _given(name: str, answer: Answer | None) -> Given:
+    return Given(name, answer.answer, answer.points, answer.scores, answer.samples) if answer else Given(name)

@@ -27,14 +27,20 @@ class GivenScores(Exam):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def start(scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None, **trainer):
+    def start(
+        scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None,
+        general=None, best=None, only_while=None, **trainer,
+    ):  # fmt: skip
         exam = GivenScores(str(LESSON / "exam.jsonl"), every=every, scores=[0, *scores]) if scores is not None else None
+        retention = {"general": GivenScores(str(LESSON / "exam.jsonl"), scores=general)} if general else None
         validation_file = str(LESSON / "train_100.jsonl") if validation else None
         return fit(
             FineTuner("ftlab/tiny", LoRA(r=2), Optimizer(lr=lr, schedule="constant", warmup=0), seed=1),
             ChatData(train=str(LESSON / "train_1k.jsonl"), validation=validation_file, batch_size=4),
             exam=exam,
-            early_stopping=EarlyStopping(patience) if patience else None,
+            early_stopping=EarlyStopping(patience or 9, only_while) if patience or only_while else None,
+            retention=retention,
+            best=best,
             wandb=WandB("off"),
             **{
                 "max_epochs": epochs or len(scores),
@@ -85,6 +91,29 @@ def test_an_exam_before_and_after_only_leaves_it_to_the_loss(run):
 def test_a_run_stops_when_its_best_is_not_beaten(run):
     summary = run([6, 5, 5, 5, 5, 5], patience=2)
     assert (summary["epochs"], summary["stopped_early"], summary["best"]["step"]) == (3, True, 2)
+
+
+def test_the_best_keeps_what_the_base_could_do_before(run):
+    """The highest score counts only where the condition holds; where it never does, the highest is kept and told."""
+    rule = "exam/score if retention/score >= 0.9 of before"
+    summary = run([5, 9, 6], general=[10, 9, 8, 9], best=rule)
+    assert (summary["best"]["step"], summary["best"]["value"], summary["best"]["condition_held"]) == (6, 60.0, True)
+    summary = run([5, 9, 6], general=[10, 8, 8, 8], best=rule)
+    assert (summary["best"]["step"], summary["best"]["condition_held"]) == (4, False)
+    lost = summary["retention"]["general"]
+    assert (lost["before"]["score"], lost["difference"]["points"]) == (100.0, -100.0)  # no score is left to give after
+
+
+@pytest.mark.slow
+def test_a_metric_that_is_better_when_lower_may_decide(run):
+    best = run([9, 1, 5], best="validation/loss")["best"]
+    assert (best["step"], best["by"]) == (6, "validation/loss")
+
+
+@pytest.mark.slow
+def test_a_run_stops_when_a_general_ability_is_lost(run):
+    summary = run([5, 6, 7, 8], general=[10, 9, 4, 9, 9], only_while="retention/score >= 0.5 of before")
+    assert (summary["epochs"], summary["stopped_early"]) == (2, True)
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ import math
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftlab.exam.outcome import compare_sittings, describe_retention
 from ftlab.exam.sitting import Answer, Sitting
-from ftlab.exam.statistics import paired_p_value
 from ftlab.report.page import write_report
 from ftlab.runs import Run
 
@@ -65,7 +66,8 @@ def write_metrics(run: Run, steps: int, exam: bool = True, validation: bool = Tr
     """Write `metrics.csv`: a training loss at each step, the rest at each of five validations."""
     draw = random.Random(7)
     columns = ["step", "epoch", "train/loss", "validation/loss", "validation/perplexity"]
-    columns += ["exam/score", "exam/low", "exam/high", "lr/trainable", "train/gradient_norm"]
+    exams = [f"{name}/{value}" for name in ("exam", "retention/stories") for value in ("score", "low", "high")]
+    columns += [*exams, "lr/trainable", "train/gradient_norm"]
     with (run.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, columns)
         writer.writeheader()
@@ -79,20 +81,25 @@ def write_metrics(run: Run, steps: int, exam: bool = True, validation: bool = Tr
                 writer.writerow(row | {"validation/loss": held, "validation/perplexity": math.exp(held)})
             if step % (steps // 5) == 0 and exam:
                 score = 91 * (1 - math.exp(-step / 70))
-                writer.writerow(row | {"exam/score": score, "exam/low": score - 6, "exam/high": min(100, score + 5)})
+                values = score, score - 6, min(100, score + 5), 95 - step / 20, 90 - step / 20, 99 - step / 20
+                writer.writerow(row | dict(zip(exams, values, strict=True)))
 
 
-def summarize(before: Sitting | None, after: Sitting | None) -> dict[str, Any]:
+#: Totals of a classification into many classes, whose confusion matrix is wider than a phone.
+CLASSES = [f"class {i}" for i in range(14)]
+CLASSIFIED = {
+    "f1": 0.8125,
+    "per_class": {name: {"precision": 0.75, "f1": 1 / 3} for name in CLASSES},
+    "confusion": {"labels": [*CLASSES, "none"], "matrix": [[20 * (i == j) + 3 for j in range(15)] for i in range(14)]},
+}
+
+NEXT = f"trainer:\n  max_epochs: 2\nnote: {HOSTILE!r}\n"
+
+
+def summarize(sittings: dict[str, Sitting], kept: tuple[Sitting, Sitting] | None = None) -> dict[str, Any]:
     """Return a summary with every key that `fit` writes."""
-    exam = {}
-    if before and after:
-        scores = {"before": before.score, "after": after.score}
-        exam = {
-            "questions": len(after.answers),
-            "grader": "Marker",
-            **{name: {"score": s.score, "low": s.low, "high": s.high} for name, s in scores.items()},
-            "p_value": paired_p_value(before.points, after.points),
-        }
+    exam = {"grader": "Marker", **compare_sittings(sittings)} if sittings else {}
+    general = {"retention": {"stories": describe_retention(*kept)}} if kept else {}
     return {
         "name": "quickstart",
         "ftlab": "0.1.0",
@@ -101,6 +108,14 @@ def summarize(before: Sitting | None, after: Sitting | None) -> dict[str, Any]:
         "seed": 7,
         "resumed_from": None,
         **({"exam": exam} if exam else {}),
+        **general,
+        "diagnosis": {
+            "state": "underfitting",
+            "evidence": ["training loss 2.6 -> 0.15", "validation loss falls by 0.2 (noise 0.01)"],
+            "cause": "training stopped too early",
+            "advice": "train longer",
+            "next": NEXT,
+        },
         "best": {
             "step": 200,
             "epoch": 3,
@@ -148,22 +163,31 @@ class Maker:
         """Make a run that ended, without an exam, and where it is said so without validation."""
         run = self.begun()
         write_metrics(run, 50, exam=False, validation=validation)
-        run.write_summary(summarize(None, None) if validation else {"steps": 50, "best": None, "exam": None})
+        run.write_summary(summarize({}) if validation else {"steps": 50, "best": None, "exam": None})
         return run
 
     def finished(self, questions: int = 200) -> Run:
         """Make a run that ended, with a hostile and a long question at its end."""
         run = self.begun()
         before, after = make_sittings(questions - 2)
+        few = [replace(answer, points=0.5 * (i % 4 == 0)) for i, answer in enumerate(before.answers)]
         long = "very" * 400
         before.answers.append(Answer("hostile <b>&", HOSTILE, HOSTILE, HOSTILE, 0.0))
-        after.answers.append(Answer("hostile <b>&", HOSTILE, HOSTILE, f"after {HOSTILE}", 0.5))
+        few.append(Answer("hostile <b>&", HOSTILE, HOSTILE, f"few {HOSTILE}", 0.0))
+        samples = [f"after {HOSTILE}", "another"]
+        after.answers.append(Answer("hostile <b>&", HOSTILE, HOSTILE, samples[0], 0.5, "hard", {"BLEU": 0.25}, samples))
         before.answers.append(Answer("long", "Which word is long?", long, "", 0.0))
+        few.append(Answer("long", "Which word is long?", long, long, 1.0))
         after.answers.append(Answer("long", "Which word is long?", long, f"It is {long}\n\nİstanbul, ﬁnally", 1.0))
-        before.write(run.sitting_file("before"))
-        after.write(run.sitting_file("after"))
+        after = Sitting(after.answers, {"Classification": CLASSIFIED, "BLEU": {"bleu": 31.2345, "signature": "x"}})
+        sittings = {"before": before, "shots-2": Sitting(few), "after": after}
+        kept = Sitting(after.answers[:50]), Sitting(before.answers[:10] + after.answers[10:50])
+        for name, sitting in sittings.items():
+            sitting.write(run.sitting_file(name))
+        for name, sitting in zip(("before", "after"), kept, strict=True):
+            sitting.write(run.sitting_file(name, "retention/stories"))
         write_metrics(run, 250)
-        run.write_summary(summarize(before, after))
+        run.write_summary(summarize(sittings, kept))
         return run
 
 

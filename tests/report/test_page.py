@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 
-from ftlab.exam.statistics import format_p
+from ftlab.exam.sitting import Sitting
+from ftlab.exam.statistics import difference, verdict
 from ftlab.report.page import write_report
+from ftlab.report.units import short
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -59,11 +62,47 @@ def test_says_what_the_summary_says(page, finished_run):
     for said in ("162,816", "of 2,646,144, 6.15 %", "1 min 30 s", "training 1 min 11 s, exam 12 s", "3,745", "1.29 GB"):
         assert said in page.text
     exam = finished_run.summary["exam"]
-    for score in (exam["before"], exam["after"]):
-        assert f"{score['low']:.1f} to {score['high']:.1f}" in page.text
-    assert f"points better, {format_p(exam['p_value'])}" in page.text
-    assert "Points of 100 over 200 questions, paired test." in page.text
+    for score in (exam["before"], exam["shots"]["2"], exam["after"], exam["parts"]["BLEU"], exam["parts"]["hard"]):
+        assert f"{short(score['low'])} to {short(score['high'])}" in page.text
+    assert f"T{exam['verdict'][1:]}" in page.text
+    assert "the tuned model beats the base by" in page.text
+    assert f"Tuned minus base: +{short(exam['difference']['points'])} points" in page.text
+    assert "Points of 100 over 200 questions, with their 95 % intervals." in page.text
     assert re.search(r"Dropped rows\s*3 listed in dropped.txt", page.text)
+
+
+def test_tells_totals_as_figures_and_tables(page):
+    assert re.search(r"bleu\s*31.23", page.text)
+    assert re.search(r"f1\s*0.8125", page.text)
+    assert re.search(r"class 3\s*0.75\s*0.3333", page.text)
+    assert re.search(r"class 2\s*3\s*3\s*23\s*3", page.text)
+    assert page.source.count("--share: ") == 14 * 15
+    assert 'style="--share: 21%">23<' in page.source, "a cell of 23 of 65 in its row is not tinted by its share"
+
+
+def test_tells_what_was_kept(page, finished_run):
+    kept = finished_run.summary["retention"]["stories"]
+    share, low, high = (round(100 * kept["kept"][key]) for key in ("share", "low", "high"))
+    assert share < 100
+    assert f"{share} % kept ({low} to {high})" in page.text
+    assert f"Tuned minus base: {short(kept['difference']['points'])} points" in page.text
+    assert f"retention/stories from {kept['before']['score']:.3g} at step 0 to 82.5 at step 250" in page.text
+
+
+def test_tells_the_state_and_what_to_do_next(page, finished_run):
+    diagnosis = finished_run.summary["diagnosis"]
+    for said in ("underfitting", *diagnosis["evidence"], diagnosis["cause"], diagnosis["advice"], diagnosis["next"]):
+        assert said in page.text
+    folder = finished_run.folder
+    assert f"ftlab fit --config {folder}/config.yaml --config {folder}/next.yaml" in page.text
+
+
+def test_a_state_without_a_next_run(make):
+    run = make.finished(20)
+    run.write_summary(run.summary | {"diagnosis": {"state": "successful", "evidence": ["exam 10 -> 90"], "next": None}})
+    page = Page(write_report(run))
+    assert "exam 10 -> 90" in page.text
+    assert "Settings of the next run" not in page.text
 
 
 def test_stands_alone(page):
@@ -77,7 +116,7 @@ def test_stands_alone(page):
 
 
 def test_shows_contents_as_they_are(page, finished_run, make):
-    assert page.text.count(make.hostile) == 4
+    assert page.text.count(make.hostile) == 6, "question, reference, base, tuned, a sample, with examples"
     assert finished_run.config_file.read_text(encoding="utf-8") in page.text
 
 
@@ -89,9 +128,12 @@ def test_pictures_have_names_and_descriptions_and_follow_the_colour_scheme(page)
         titles.append(svg.findtext("title"))
         assert svg.findtext("desc").endswith(".")
         assert not re.search(r"(fill|stroke): #", source), "a colour that no scheme changes"
-    assert titles == ["Exam score of 100", "Loss", "Exam score", "Perplexity of the validation data", "Learning rate"]
-    assert "Training loss from" in pictures[1]
-    assert "best: step 200" in pictures[1]
+    charts = ["Loss", "Exam and retention, of 100", "Perplexity of the validation data", "Learning rate"]
+    assert titles == ["Exam score of 100", "Score of stories of 100", *charts]
+    for name in ("base", "2 examples", "tuned"):
+        assert f">{name}</text>" in pictures[0]
+    assert "Training loss from" in pictures[2]
+    assert "best: step 200" in pictures[2]
 
 
 def test_is_the_same_when_made_again(page, finished_run):
@@ -118,7 +160,16 @@ def test_under_way(make):
     for said in ("Not finished.", "step 37", "not answered", "LoRA", "ftlab/tiny"):
         assert said in page.text
     score = run.sitting("before").score
-    assert f"{score.low:.1f} to {score.high:.1f}" in page.text
+    assert f"{short(score.low)} to {short(score.high)}" in page.text
+
+
+def test_under_way_with_both_sittings(make):
+    run = make.under_way()
+    before = run.sitting("before")
+    after = Sitting([replace(answer, points=1.0) for answer in before.answers])
+    after.write(run.sitting_file("after"))
+    said = str(verdict(difference(before.points, after.points)))
+    assert f"B{said[1:]}" in Page(write_report(run)).text
 
 
 def test_only_begun(make):

@@ -6,6 +6,8 @@ import pytest
 
 from ftlab.report.page import write_report
 
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui", reason="needs selenium").WebDriverWait
+
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def opened(request, browser, finished_run):
@@ -41,22 +43,33 @@ def shown(browser):
 
 
 def test_nothing_is_wider_than_the_screen(opened):
-    find(opened, "details summary").click()
-    assert find(opened, "details pre").is_displayed()
+    assert not find(opened, "#details pre").is_displayed()
+    opened.execute_script("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert find(opened, "#details pre").is_displayed()
     assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     cut_off = opened.execute_script(
         "return [...document.querySelectorAll('body *:not(svg *)')]"
-        ".filter(e => e.getBoundingClientRect().right > innerWidth || e.scrollWidth > e.clientWidth + 1 && "
-        "getComputedStyle(e).display != 'inline').map(e => e.outerHTML.slice(0, 80))"
+        ".filter(e => !e.parentElement.closest('.wide') && (e.getBoundingClientRect().right > innerWidth || "
+        "e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != 'inline' && !e.matches('.wide')))"
+        ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert cut_off == []
+
+
+def test_the_next_settings_can_be_copied(opened, finished_run):
+    button = find(opened, "button[data-copy=next-settings]")
+    button.click()
+    WebDriverWait(opened, 5).until(lambda _: button.text in ("Copied", "Selected"))
+    selected = opened.execute_script("return getSelection().toString()")
+    assert selected.split() == finished_run.summary["diagnosis"]["next"].split()
 
 
 def test_contents_run_nothing(opened, make):
     assert opened.execute_script("return window.hacked") is None
     assert opened.title.startswith("quickstart")
     texts = opened.execute_script("return [...document.querySelectorAll('.text')].map(e => e.textContent)")
-    assert [text for text in texts if "hacked" in text] == [*[make.hostile] * 3, f"after {make.hostile}"]
+    after = f"after {make.hostile}"
+    assert [text for text in texts if "hacked" in text] == [*[make.hostile] * 3, after, after, f"few {make.hostile}"]
     assert opened.execute_script("return document.querySelectorAll('.text *').length") == 0
 
 

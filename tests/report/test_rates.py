@@ -10,7 +10,7 @@ from ftlab.report.facts import Fact, origin
 
 def rates(scales):
     rows = [{"step": step, **{f"lr/{name}": step * scale for name, scale in scales.items()}} for step in (1.0, 2.0)]
-    [chart] = charts(rows, None, None)
+    [chart] = charts(rows, None, {})
     assert chart.title == "Learning rate"
     return chart.legend, re.search("<desc[^>]*>(.*)</desc>", chart.svg)[1], chart.svg
 

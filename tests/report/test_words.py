@@ -5,21 +5,64 @@ from __future__ import annotations
 import pytest
 
 from ftlab.exam.sitting import Answer, Sitting, pair_answers
-from ftlab.report import facts, questions, units
+from ftlab.report import questions, units
+from ftlab.report.results import result
+
+
+def scored(score):
+    return {"score": score, "low": 0.0, "high": 100.0}
+
+
+def told(points, p, **kept):
+    """Return the result of an exam that the summary tells so."""
+    exam = {"questions": 1, "before": scored(12), "after": scored(12 + points), "p_value": p, "verdict": "better by 3"}
+    exam |= {"difference": {"points": points, "low": -0.04, "high": 9.96}, "kept": kept or None}
+    return result({"exam": exam}, "exam", {})
 
 
 @pytest.mark.parametrize(
-    ("p_value", "after", "verdict"),
+    ("points", "p", "said"),
     [
-        (0.0001, 91.25, "79.2 points better, p < 0.001"),
-        (0.31, 11.0, "1 point worse, p = 0.310: chance alone may explain it"),
-        (1.0, 12.0, "No difference, p = 1.000"),
-        (None, 13.0, "1 point better"),
+        (79.25, 0.0001, "+79.2 points (0 to +10), p < 0.001"),
+        (-1.0, 0.31, "-1 points (0 to +10), p = 0.310"),
+        (-0.04, 1.0, "0 points (0 to +10), p = 1.000"),
     ],
 )
-def test_verdict(p_value, after, verdict):
-    scores = {name: {"score": score, "low": 0.0, "high": 100.0} for name, score in (("before", 12.0), ("after", after))}
-    assert facts.result({"exam": {**scores, "p_value": p_value}}, None, None).verdict == verdict
+def test_difference(points, p, said):
+    assert told(points, p).difference == f"Tuned minus base: {said}"
+
+
+def test_the_verdict_is_the_summarys():
+    assert told(3.0, 0.01).verdict == "Better by 3"
+    assert result({"exam": {"before": scored(1)}}, "exam", {}).verdict == ""
+
+
+def test_what_is_kept():
+    assert told(1.0, 1.0, share=0.944, low=0.9, high=1.02).kept == "94 % kept (90 to 102)"
+    assert told(1.0, 1.0).kept == "nothing to keep"
+    assert result({}, "retention/x", {"before": Sitting([Answer("a", "", "", "", 1.0)])}).kept == ""
+
+
+def test_scale():
+    assert told(1.0, 1.0).scale == "Points of 100 over 1 question, with their 95 % intervals."
+
+
+def test_examples_stand_between_base_and_tuned_by_their_number():
+    exam = {"before": scored(1), "after": scored(4), "shots": {"16": scored(3), "1": scored(2)}}
+    names = [(one.name, one.score.score) for one in result({"exam": exam}, "exam", {}).taken]
+    assert names == [("base", 1), ("base with 1 example", 2), ("base with 16 examples", 3), ("tuned", 4)]
+
+
+def test_a_question_has_what_each_model_gave():
+    asked = {"question": "", "reference": ""}
+    before = Sitting([Answer(id="a", answer="x", points=0.0, **asked), Answer(id="b", answer="y", points=0.0, **asked)])
+    few = Sitting([Answer(id="a", answer="z", points=1.0, section="s", **asked)])
+    [first, second] = questions.question_rows({"before": before, "shots-4": few, "shots-1": few, "step-3": few})
+    assert [(one.name, one.answer) for one in first["given"]] == [("Base", "x"), ("Tuned", None)]
+    names = [(one.name, one.answer) for one in first["with_examples"]]
+    assert names == [("Base with 1 example", "z"), ("Base with 4 examples", "z")]
+    assert [one.answer for one in second["with_examples"]] == [None, None]
+    assert (first["section"], second["section"]) == ("s", "")
 
 
 def test_each_question_falls_under_its_groups():
