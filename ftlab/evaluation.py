@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+import ftlab
 from ftlab.callbacks.sit_exam import SitExam
 from ftlab.callbacks.tell import tell
 from ftlab.data.rows import Row
@@ -18,8 +19,11 @@ from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import Generation, generate, render
+from ftlab.exam.grading import named
+from ftlab.exam.harness import Harness, Measures, compare_measures
+from ftlab.exam.ways import describe_ways
 from ftlab.experiment import Experiment
-from ftlab.runs import Run
+from ftlab.runs import Run, new_folder
 from ftlab.training.identity import Identity
 from ftlab.training.share import shareable, shared_copy
 from ftlab.training.trainer import make_trainer
@@ -59,6 +63,70 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
         tell(f"{key:24} {value:.4f}")
     (run.folder / f"{stage}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
+
+
+def examine(
+    experiment: Experiment,
+    root: Path,
+    trainer: dict[str, Any],
+    run: Run | None = None,
+    harness: Harness | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Sit the exams with the base, with examples in its prompt and with a run's best weights; train nothing.
+
+    Args:
+        experiment: the settings.
+        root: folder to make a folder in for the answers and for `exam.json`, named by the time.
+        trainer: arguments of Lightning's Trainer, which chooses the device.
+        run: whose best weights; None asks only the base.
+        harness: standard benchmarks to sit besides.
+
+    Returns:
+        The folder, and what came out, as it stands in `exam.json`.
+
+    Raises:
+        RefusedError: the weights were trained on another base.
+        FtlabError: a question cannot be read, asked or graded, or there are too few examples.
+    """
+    start = perf_counter()
+    examination, tuner, data = experiment.examination, experiment.tuner, experiment.data
+    examination.check(data, tuner.chat)
+    examination.examples(data)  # faults in the data show before a model is loaded
+    measured: dict[str, Measures] = {}
+    size = experiment.exam.batch_size if experiment.exam else Generation().batch_size
+    with _device(trainer) as device:  # as a training loads it, so that both find each other's answers
+        base = tuner.load_base().to(device)
+        if run:
+            Identity.read(run.best).require(tuner.identity, str(run.best))
+        kept = Run(new_folder(root))
+        sits = examination.callbacks(kept, tell)
+        examination.examine_base(sits, tuner, data, base)
+        if harness:
+            measured["before"] = harness.sit(base, tuner.chat.tokenizer, size)
+        if run:
+            tuner.load(run.best, base)
+    if run:
+        tuner.model.to(device)
+        for sit in sits:
+            sit.sit(tuner, "after")
+        if harness:
+            measured["after"] = harness.sit(tuner.model, tuner.chat.tokenizer, size)
+    found = {
+        "ftlab": ftlab.__version__,
+        "run": str(run.folder) if run else None,
+        "base": tuner.base.base,
+        "method": tuner.method.title if run else None,
+        "exams": {
+            name: {"grader": next(iter(named(exam.graders)))} | describe_ways(kept.sittings(name), name != "exam")
+            for name, exam in examination
+        },
+        "harness": compare_measures(**measured) if harness else None,
+        "seconds": perf_counter() - start,
+        "settings": experiment.describe(trainer),
+    }
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    (kept.folder / "exam.json").write_text(text, encoding="utf-8")
+    return kept.folder, found
 
 
 def predict(experiment: Experiment, run: Run, prompts: str, output: Path, trainer: dict[str, Any]) -> None:

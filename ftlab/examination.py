@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 from ftlab.callbacks.sit_exam import SitExam
 from ftlab.data.chat import Chat
 from ftlab.data.module import ChatData
+from ftlab.data.rows import Row
 from ftlab.errors import require
 from ftlab.exam.exam import Exam
 from ftlab.exam.outcome import compare_sittings, describe_retention
+from ftlab.exam.shots import require_enough
 from ftlab.runs import Run
 from ftlab.training.tuner import FineTuner
 
@@ -49,11 +51,23 @@ class Examination:
         """Return what sits the exams while training."""
         return [SitExam(exam, partial(run.sitting_file, exam=name), tell, name) for name, exam in self]
 
-    @staticmethod
-    def examine_base(sits: list[SitExam], tuner: FineTuner, data: ChatData, base: Any) -> None:
-        """Sit all exams with the base, before the method is applied; its answers are kept for other runs."""
+    def examples(self, data: ChatData) -> Sequence[Row]:
+        """Return the training rows that examples are drawn from; none where no exam wants examples.
+
+        Raises:
+            FtlabError: there are fewer than an exam wants.
+        """
+        most = max((n for _, exam in self for n in exam.shots), default=0)
+        if not most:
+            return ()
         prepared = data.prepare()
-        examples = prepared.rows["train"][: len(prepared.rows["train"]) - prepared.replayed]
+        found = prepared.rows["train"][: len(prepared.rows["train"]) - prepared.replayed]
+        require_enough(len(found), most)
+        return found
+
+    def examine_base(self, sits: list[SitExam], tuner: FineTuner, data: ChatData, base: Any) -> None:
+        """Sit all exams with the base, before the method is applied; its answers are kept for other runs."""
+        examples = self.examples(data)
         key = tuner.identity.key(tuner.base.dtype, tuner.base.attention, tuner.method.load_kwargs(), base.device.type)
         for sit in sits:
             sit.sit_base(base, tuner.chat, key, examples)

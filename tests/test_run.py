@@ -19,7 +19,9 @@ def test_the_terminal_tells_the_summary(finished):
     summary = run.summary
     after = summary["exam"]["after"]
     assert f"->  after {after['score']:.0f} ({after['low']:.0f} to {after['high']:.0f}) of 100" in lines["exam"]
-    assert "24 questions, one grader, p " in lines["exam"]
+    assert lines["exam"].endswith("24 questions")
+    assert lines["verdict"] == f"verdict    {summary['exam']['verdict']}"
+    assert lines["state"].startswith(f"state      {summary['diagnosis']['state']}: ")
     assert f"step {summary['best']['step']}, by exam/score" in lines["best"]
     assert f"{summary['parameters']['trainable']:,} of {summary['parameters']['total']:,}" in lines["trainable"]
     assert "upload with: wandb sync" in lines["W&B"]

@@ -18,11 +18,18 @@ from ftlab.exam.exam import Exam
 from ftlab.exam.graders import Grader
 from ftlab.methods import Method
 from ftlab.plugins import failure_of, registered
+from ftlab.training.regularizers import Regularizer
 
 QUOTES = "'\""
 
 #: The sections that take a class of the registry, by the last part of their key.
-KINDS: dict[str, type] = {"method": Method, "grader": Grader, "format": Format, "clean": Step}
+KINDS: dict[str, type] = {
+    "method": Method,
+    "grader": Grader,
+    "format": Format,
+    "clean": Step,
+    "regularizer": Regularizer,
+}
 
 #: Classes of sections that may be left out, and of entries of lists.
 PARTS = (Source, Split, Mixture, Replay, Curriculum, Exam)

@@ -52,6 +52,7 @@ def cached(kind: str, key: str, write: Callable[[Path], None]) -> Path:
 def _makers() -> str:
     """Return ftlab's version and a hash of the code that makes what is cached, for its next version may differ."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    package = Path(ftlab.__file__).parent
+    for file in sorted(file for part in ("data", "exam") for file in (package / part).rglob("*.py")):
         digest.update(file.read_bytes())
     return f"{ftlab.__version__}-{digest.hexdigest()[:8]}"

@@ -34,9 +34,18 @@ def with_examples(rows: Sequence[Row], examples: Sequence[Row], shots: int, seed
         return list(rows)
     asked = {_asked(row) for row in rows}
     answered = [i for i, row in enumerate(examples) if row.reference is not None and _asked(row) not in asked]
-    if len(answered) < shots:
-        raise FtlabError(f"exam.shots: {shots} examples wanted, data.train has {len(answered)} to give; take fewer")
+    require_enough(len(answered), shots)
     return [_after(row, [examples[i] for i in _draw(answered, shots, f"{seed} {row.id}")]) for row in rows]
+
+
+def require_enough(rows: int, shots: int) -> None:
+    """Refuse to draw more examples than there are.
+
+    Raises:
+        FtlabError: there are fewer rows.
+    """
+    if rows < shots:
+        raise FtlabError(f"exam.shots: {shots} examples wanted, data.train has {rows} to give; take fewer")
 
 
 def _asked(row: Row) -> str:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 from jsonargparse import ArgumentParser
-from lightning.pytorch.cli import LightningArgumentParser
 
 from ftlab.cli.data import USAGE
-from ftlab.cli.explain import explain
-from ftlab.cli.lightning import DEFAULT_SEED
-from ftlab.cli.settings import add_settings
-from ftlab.cli.sources import Sources
+from ftlab.cli.reading import parse_settings
 from ftlab.data.module import ChatData
-from ftlab.plugins import warn_of_skipped
-from ftlab.training.trainer import TRAINER_DEFAULTS
-
-_CONFIG_HELP = """\
-A run's YAML, or a part of one as those in configs/data; several are read in order, later ones win. It may stand first
-without --config, and then be a run's folder too.
-"""
 
 
 def read_settings(
@@ -39,26 +26,8 @@ def read_settings(
     Raises:
         FtlabError: a setting is at fault.
     """
-    program = f"ftlab data {action}"
-    usage = f"{program} {USAGE[action]} [any setting of a run]"
-    parser = LightningArgumentParser(
-        program, usage=usage, description=description, exit_on_error=False, allow_abbrev=False
-    )
-    parser.add_argument("-c", "--config", action="config", help=_CONFIG_HELP)
-    add_options(parser)
-    run: Any = parser.add_argument_group("Settings of a run, as for fit; those of data and model.base count here")
-    run.add_argument("--seed_everything", type=int | bool, default=DEFAULT_SEED, help="Seed of the run.")
-    add_settings(run)
-    parser.add_lightning_class_args(pl.Trainer, "trainer")
-    parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-    try:
-        config = parser.parse_args(list(args))
-        settings = parser.instantiate_classes(config)
-    except (ArgumentError, ValueError) as error:
-        known = [option.dest for option in parser._actions if option.dest != "help"]
-        raise explain(str(error), Sources(args), known) from error
-    warn_of_skipped()
-    return settings
+    counting = "those of data and model.base"
+    return parse_settings(f"ftlab data {action}", USAGE[action], description, counting, args, add_options)
 
 
 def run_epochs(settings: Any) -> int | None:
