@@ -166,7 +166,7 @@ class Experiment:
             tell(line)
         data = self.data
         parts = (data.format, data.clean, data.train, data.validation, data.test, data.replay)
-        keep([self.tuner.method, self.exam, *parts], run.plugins)
+        keep([self.tuner.method, self.tuner.regularizer, self.exam, *parts], run.plugins)
         if resume:
             run.go_on_from(Run(resume.parent.parent))
             tell(f"resumed    {resume}")
@@ -180,6 +180,7 @@ class Experiment:
             "model": describe(self.tuner.base, known=Base),
             "method": describe(self.tuner.method),
             "optimizer": describe(self.tuner.optimizer, known=Optimizer),
+            "regularizer": describe(self.tuner.regularizer),
             "data": describe(self.data, known=ChatData),
             "exam": describe(self.exam, known=Exam),
             "retention": {name: describe(exam, known=Exam) for name, exam in (self.retention or {}).items()} or None,

@@ -21,6 +21,7 @@ from ftlab.runs import Run
 from ftlab.tracking import WandB
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
+from ftlab.training.regularizers import Regularizer
 from ftlab.training.tuner import FineTuner
 
 # A setting is documented once, in the docstring under its field; --help reads it there.
@@ -39,7 +40,7 @@ def add_settings(parser: ArgumentParser) -> None:
         type=str,
         nargs="+",
         default=[],
-        help="Files or modules with methods, graders, formats or steps of your own.",
+        help="Files or modules with methods, graders, formats, steps or regularizers of your own.",
     )
     parser.add_class_arguments(Base, "model")
     parser.add_argument(
@@ -47,6 +48,12 @@ def add_settings(parser: ArgumentParser) -> None:
     )
     parser.add_class_arguments(ChatData, "data")
     parser.add_class_arguments(Optimizer, "optimizer")
+    parser.add_argument(
+        "--regularizer",
+        type=Regularizer | None,
+        default=None,
+        help="What is paid for besides the loss, against forgetting; null is nothing.",
+    )
     parser.add_argument("--exam", type=Exam | None, default=None, help="The exam; without one the loss decides.")
     parser.add_argument(
         "--retention",
@@ -104,7 +111,7 @@ def one_method(given: Method | list[Method]) -> Method:
 def build_experiment(settings: Namespace | Any) -> Experiment:
     """Join instantiated sections to an experiment."""
     method = one_method(settings.method)
-    tuner = FineTuner(settings.model, method, settings.optimizer, seed=settings.seed_everything)
+    tuner = FineTuner(settings.model, method, settings.optimizer, settings.seed_everything, settings.regularizer)
     return Experiment(
         tuner,
         settings.data,

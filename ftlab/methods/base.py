@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftlab.errors import FtlabError
-from ftlab.methods.peft_format import is_peft, load_adapter, save_adapter
+from ftlab.methods.peft_format import is_peft, load_adapter, save_adapter, switched_off
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -139,6 +140,13 @@ class Method(ABC):
         if is_peft(model) and model.active_peft_config.is_prompt_learning:  # type: ignore[union-attr]
             reason = "virtual tokens are inputs, not weights"
         raise FtlabError(f"method: {self.title} cannot be merged: {reason}; keep base and adapter apart")
+
+    def switched_off(self, model: nn.Module) -> AbstractContextManager[None] | None:
+        """Return a context in which the model answers as if nothing had been added to it; None where there is none.
+
+        What is trained of the base's own parameters stays as it is. By default it is peft's, where peft made the model.
+        """
+        return switched_off(model) if is_peft(model) else None
 
     def exact(self) -> Method:
         """Return the same method with everything computed in fp32, for proofs of equality."""

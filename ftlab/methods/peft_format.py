@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,30 @@ def wrap(model: Any, config: Any) -> Any:
 
     config.task_type = TaskType.CAUSAL_LM
     return get_peft_model(model, config)
+
+
+@contextmanager
+def switched_off(model: Any) -> Iterator[None]:
+    """Let a model compute without its adapter for a while, and leave it as it was.
+
+    peft, switching an adapter on again, makes all of it trainable, whatever was frozen; and it leaves the functions
+    that it puts in place of a soft prompt's behind.
+
+    Args:
+        model: as `wrap` returned it.
+    """
+    free = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    attributes = set(vars(model))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Careful, disabling adapter layers")  # of biases that are trained
+            with model.disable_adapter():
+                yield
+    finally:
+        for parameter, requires_grad in free:
+            parameter.requires_grad_(requires_grad)
+        for name in vars(model).keys() - attributes:
+            delattr(model, name)
 
 
 def save_adapter(model: Any, folder: Path, names: Mapping[str, nn.Parameter]) -> set[str]:

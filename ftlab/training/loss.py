@@ -19,12 +19,28 @@ def token_losses(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tens
         model: a causal language model, with or without a method.
         batch: as `collate` makes it.
     """
+    return weighted_losses(*next_token_logits(model, batch))
+
+
+def next_token_logits(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the logits of all tokens but the last, which predict all but the first, and the batch as it was laid out.
+
+    Args:
+        model: a causal language model, with or without a method.
+        batch: as `collate` makes it.
+    """
     output, batch = forward_packed(model, batch)
+    return output.logits[:, -batch["input_ids"].shape[1] : -1], batch  # virtual tokens come before
+
+
+def weighted_losses(
+    logits: torch.Tensor, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return what `token_losses` does, of logits and the batch that they are of."""
     labels = batch["labels"][:, 1:]
     learnt = labels != IGNORE
-    logits = output.logits[:, -batch["input_ids"].shape[1] : -1][learnt].float()  # virtual tokens come before
     weights = batch["weights"][:, 1:][learnt]
-    losses = weights * functional.cross_entropy(logits, labels[learnt], reduction="none")
+    losses = weights * functional.cross_entropy(logits[learnt].float(), labels[learnt], reduction="none")
     return losses, weights, batch["sources"][:, 1:][learnt] if "sources" in batch else None
 
 

@@ -11,12 +11,11 @@ import lightning.pytorch as pl
 import torch
 
 from ftlab.data.chat import Chat
-from ftlab.errors import FtlabError
 from ftlab.methods.base import Method, trainable
 from ftlab.training.applying import apply_method
 from ftlab.training.base import Base
 from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
-from ftlab.training.groups import checked_groups
+from ftlab.training.groups import checked_groups, embedding_ids
 from ftlab.training.identity import Identity
 from ftlab.training.loss import Tally, next_token_logits, token_losses, weighted_losses
 from ftlab.training.optimizer import Optimizer
@@ -169,11 +168,12 @@ class FineTuner(pl.LightningModule):
 
         Lightning logs a source's last loss again where a step has none of it.
         """
-        self._log_step(self.global_step + 1)
-        for name, loss in self.step_loss.read(self._over_ranks).items():
-            self.log(f"train/{name}", loss, prog_bar=name == "loss")
-        if (penalty := self.penalty.read()) is not None:
-            self.log("train/penalty", self._over_ranks(penalty))
+        self.log(
+            "step", self.global_step + 1.0
+        )  # names the row of the metrics; Lightning's own count lags behind by one
+        figures = self.step_loss.read(self._over_ranks) | self.penalty.read(self._over_ranks)
+        for name, figure in figures.items():
+            self.log(f"train/{name}", figure, prog_bar=name == "loss")
         for group in optimizer.param_groups:
             self.log(f"lr/{group['name']}", group["lr"])
 
@@ -183,7 +183,7 @@ class FineTuner(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
-        self._log_step(self.global_step)
+        self.log("step", float(self.global_step))
         if self.held_out_loss:
             self._log_held_out("validation")
 
@@ -202,10 +202,8 @@ class FineTuner(pl.LightningModule):
             FtlabError: the groups are not a partition of the trainable parameters.
         """
         groups = checked_groups(self.method, self.model)
-        ends = (self.model.get_input_embeddings(), self.model.get_output_embeddings())
-        embeddings = {id(p) for end in ends if end is not None for p in end.parameters()}
         total_steps = int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = self.optimizer.build(groups, total_steps, embeddings)
+        optimizer, schedule = self.optimizer.build(groups, total_steps, embedding_ids(self.model))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
@@ -240,10 +238,6 @@ class FineTuner(pl.LightningModule):
         """Make new weights the same whatever was drawn before."""
         if self.seed is not None:
             torch.manual_seed(self.seed)
-
-    def _log_step(self, step: int) -> None:
-        """Name the row of the metrics by the optimizer steps done; Lightning's own count lags behind by one."""
-        self.log("step", float(step))
 
     def _log_held_out(self, name: str) -> None:
         losses = self.held_out_loss.read(self._over_ranks)

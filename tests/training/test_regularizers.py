@@ -152,9 +152,9 @@ def test_the_fisher_is_the_expected_square_over_the_models_own_answers():
     """Against the sum over every token that could be drawn, each with its chance."""
     batch = batch_of(9, vocabulary=6)
     model, start = applied(tiny(6), Freeze(modules=["mlp", "norm"]))
-    found = fisher(model, start, [batch] * 400, drawn=True)
-    again = fisher(model, start, [batch] * 400, drawn=True)
-    assert all(torch.equal(found[name], again[name]) for name in found)
+    found = fisher(model, start, [batch] * 250, drawn=True)
+    few, again = (fisher(model, start, [batch] * 2, drawn=True) for _ in range(2))
+    assert all(torch.equal(few[name], again[name]) for name in few)
     with start.restored(model):
         free = [p.requires_grad_(True) for p in start.values.values()]
         logits, _ = next_token_logits(model.eval(), batch)
@@ -169,7 +169,7 @@ def test_the_fisher_is_the_expected_square_over_the_models_own_answers():
     drawn = torch.cat([found[name].flatten() for name in start.values])
     labels = fisher(model, start, [batch], drawn=False)
     data = torch.cat([labels[name].flatten() for name in start.values])
-    assert (drawn - exact).norm() < 0.15 * exact.norm()
+    assert (drawn - exact).norm() < 0.2 * exact.norm()
     assert (data - exact).norm() > 0.5 * exact.norm()  # the sample's own answers are another thing
 
 
@@ -263,8 +263,9 @@ ASKED = [
 @pytest.mark.parametrize(("method", "off"), ASKED, ids=lambda x: getattr(x, "title", ""))
 def test_the_base_answers_whatever_was_trained_and_nothing_is_left_changed(small_model, method, off):
     kl, batch = KLToBase(), batch_of(8, 5)
-    model, _ = applied(small_model(), method, kl)
+    model, start = applied(small_model(), method)
     before = state(model)
+    kl.prepare(model, method, start, [])
     with torch.no_grad():
         ours = next_token_logits(model.eval(), batch)[0]
         theirs = next_token_logits(small_model().double().eval(), batch)[0]
@@ -276,6 +277,17 @@ def test_the_base_answers_whatever_was_trained_and_nothing_is_left_changed(small
     after = state(model)
     assert before[:3] == after[:3]
     assert all(torch.equal(before[3][name], value) for name, value in after[3].items())
+
+
+def test_the_base_answers_without_dropout(small_model):
+    kl = KLToBase()
+    model, _ = applied(small_model("gpt2"), LoRA(r=4), kl)
+    random = torch.get_rng_state()
+    first, second = (kl.base_logits(model, batch_of(8, 5)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), random)
+    with torch.no_grad():
+        assert not torch.equal(*(next_token_logits(model, batch_of(8, 5))[0] for _ in range(2)))
 
 
 @pytest.mark.parametrize("method", [Full(), LoRA(r=4), Adapter()], ids=lambda m: m.title)
