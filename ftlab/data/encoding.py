@@ -170,6 +170,7 @@ def _encode_chunk(start: int) -> _Chunk:
     index = np.zeros(len(examples), INDEX)
     index["row"] = [at for at, _ in examples]
     index["supervised"] = [example.supervised for _, example in examples]
+    index["cut_from"] = [example.cut_from for _, example in examples]
     index["end"] = np.cumsum([len(example.ids) for _, example in examples])
     index["runs_end"] = np.cumsum([len(run) for run in runs])
     ids = b"".join(example.ids.tobytes() for _, example in examples)
@@ -182,8 +183,13 @@ def _encode(rows: list[Row]) -> list[list[Encoded]]:
         if row.messages[0]["role"] == DOCUMENT:
             examples[:] = [piece for example in examples for piece in _pieces(example, _task.max_length)]
         elif _task.truncate:
-            examples[:] = [next(_pieces(example, _task.max_length)) for example in examples]
+            examples[:] = [_truncated(example, _task.max_length) for example in examples]
     return encoded
+
+
+def _truncated(example: Encoded, length: int) -> Encoded:
+    whole = len(example.ids)
+    return Encoded(example.ids[:length], example.weights[:length], whole) if whole > length else example
 
 
 def _pieces(example: Encoded, length: int) -> Iterator[Encoded]:

@@ -19,6 +19,8 @@ class Encoded:
     """Token ids, int32, shape (length,)."""
     weights: np.ndarray
     """How much each token counts in the loss, float32, shape (length,); 0 where nothing is learnt."""
+    cut_from: int = 0
+    """Tokens that there were before the end was cut off; 0: nothing was."""
 
     @property
     def mask(self) -> np.ndarray:
@@ -35,7 +37,14 @@ class Encoded:
 RUN = np.dtype([("start", np.int32), ("weight", np.float32)])
 #: What is known of an example without reading it.
 INDEX = np.dtype(
-    [("end", np.int64), ("runs_end", np.int64), ("supervised", np.float64), ("row", np.int64), ("source", np.int32)]
+    [
+        ("end", np.int64),
+        ("runs_end", np.int64),
+        ("supervised", np.float64),
+        ("row", np.int64),
+        ("source", np.int32),
+        ("cut_from", np.int64),
+    ]
 )
 
 
@@ -64,6 +73,8 @@ class Examples(Sequence[Encoded]):
         starts = np.concatenate([[0], index["end"][:-1]])
         self.lengths = (index["end"] - starts)[self._chosen]
         """Number of tokens of each example, int64."""
+        self.whole_lengths = np.maximum(self.lengths, index["cut_from"][self._chosen])
+        """The same before its end was cut off."""
         self.supervised = index["supervised"][self._chosen]
         """Sum of weights that each example adds to a step, float64."""
         self.row_ids = index["row"][self._chosen]
@@ -84,6 +95,7 @@ class Examples(Sequence[Encoded]):
         index["supervised"] = [example.supervised for example in examples]
         index["row"] = np.arange(len(examples))
         index["source"] = 0 if source_ids is None else source_ids
+        index["cut_from"] = [example.cut_from for example in examples]
         ids = np.concatenate([example.ids for example in examples]) if examples else np.zeros(0, np.int32)
         return cls(ids, np.concatenate(runs) if runs else np.zeros(0, RUN), index, sources)
 

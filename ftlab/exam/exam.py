@@ -93,7 +93,9 @@ class Exam:
         places: dict[str, str] = {}
         for row in rows:
             if row.id in places:
-                raise FtlabError(f"{row.place}: the id {row.id!r} is also in {places[row.id]}; ids join two sittings")
+                raise FtlabError(
+                    f"{row.place}: the id {row.id!r} is also in {places[row.id]}; give each its own: they join sittings"
+                )
             places[row.id] = row.place
             if row.reference is None:
                 raise FtlabError(

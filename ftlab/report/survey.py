@@ -127,7 +127,7 @@ def _describe(rows: Rows, encoding: Encoding, limit: int, split: str, most: int 
     lengths, supervised = np.zeros(len(rows), np.int64), np.zeros(len(rows))
     # Of a chat cut into an example for each turn the last one is the whole chat; a document is its pieces together.
     documents = rows[0].messages[0]["role"] == DOCUMENT
-    (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.lengths)
+    (np.add if documents else np.maximum).at(lengths, examples.row_ids, examples.whole_lengths)
     np.add.at(supervised, examples.row_ids, examples.supervised)
     if documents:  # their pieces share a token, and none is too long
         lengths -= np.bincount(examples.row_ids, minlength=len(rows)) - 1

@@ -77,6 +77,7 @@ def test_chats_are_cut_only_where_that_is_wanted(chat, cache):
     [whole, cut] = [encode_rows(rows, chat, Learn(), 6, truncate).examples for truncate in (False, True)]
     assert whole.lengths.min() > 6
     assert cut.lengths.tolist() == [6, 6, 6]
+    assert cut.whole_lengths.tolist() == whole.whole_lengths.tolist() == whole.lengths.tolist()
 
 
 def test_what_the_template_refuses_is_told_by_row(chat, cache):

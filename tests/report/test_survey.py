@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from ftlab import ChatData
 from ftlab.data.preparation import Prepared
 from ftlab.data.quality.cleaning import StepReport
 from ftlab.data.quality.description import Description, Found, Histogram, Lengths
 from ftlab.data.quality.leaks import Leak, Leaks
-from ftlab.report.survey import TRAITS, Survey
+from ftlab.report.survey import TRAITS, Survey, survey
 from ftlab.report.survey_charts import histograms
 from ftlab.report.survey_text import bars, screen, short
 
@@ -112,6 +113,14 @@ def test_it_is_said_what_was_done_about_leaks(worst, on_leak, said):
     [opening] = [line for line in short(done, 1200) if line.startswith("LEAKS")]
     assert opening.startswith(said)
     assert ("exam.jsonl:1 (exam)" in "".join(short(done, 1200))) is (on_leak == "warn"), "a run names what it drops"
+
+
+@pytest.mark.parametrize("unfit", ["drop", "truncate"])
+def test_what_is_cut_off_is_longer_than_allowed_too(chat, write_chats, unfit):
+    train = write_chats("t.jsonl", *[(f"What is {i}?", "yes " * 10 * (1 + i % 2)) for i in range(8)])
+    found = survey(ChatData(train, max_length=40, unfit=unfit), chat).descriptions["train"].tokens
+    assert (found.beyond, found.beyond_share) == (4, 0.5)
+    assert found.max > 40
 
 
 def test_documents_have_no_turns(worst):
