@@ -12,7 +12,7 @@ from ftlab.callbacks.sit_exam import SitExam
 from ftlab.data.chat import Chat
 from ftlab.data.module import ChatData
 from ftlab.data.rows import Row
-from ftlab.errors import require
+from ftlab.errors import SettingError, choices_help, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.outcome import compare_sittings, describe_retention
 from ftlab.exam.shots import require_enough
@@ -46,6 +46,21 @@ class Examination:
         """
         for name, exam in self:
             data.held_out[name] = exam.check(chat)
+
+    def require_known(self, metrics: Sequence[str], setting: str) -> None:
+        """Refuse a rule over a score that no exam gives while training; losses are known only when they are logged.
+
+        Raises:
+            SettingError: with the nearest name.
+        """
+        keys = [key for key, exam in self if exam.every]
+        known = [f"{key}/score" for key in keys]
+        if any(key.startswith("retention/") for key in keys):
+            known.append("retention/score")
+        for metric in metrics:
+            if metric not in known and not metric.startswith(("validation/", "train/")):
+                choices = choices_help(metric, [*known, "validation/loss"])
+                raise SettingError(setting, f"no metric {metric!r} is measured while training; {choices}")
 
     def callbacks(self, run: Run, tell: Callable[[str], None]) -> list[SitExam]:
         """Return what sits the exams while training."""

@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-import yaml
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -23,8 +22,6 @@ from ftlab.callbacks.name_state import NameState
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
 from ftlab.data.module import ChatData
-from ftlab.diagnosis import Curves, diagnose
-from ftlab.diagnosis.next_file import write_next
 from ftlab.errors import FtlabError, SettingError
 from ftlab.exam.exam import Exam
 from ftlab.examination import Examination
@@ -33,7 +30,7 @@ from ftlab.report.opening import opening
 from ftlab.report.page import write_report
 from ftlab.report.row_text import has_colour
 from ftlab.runs import Run
-from ftlab.summary import closing_lines, describe_data, weights_bytes
+from ftlab.summary import closing_lines, describe_data, describe_state, weights_bytes
 from ftlab.tracking import WandB, track_results
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
@@ -66,6 +63,9 @@ class Experiment:
         """Refuse a rule that says nothing."""
         self.examination = Examination(self.exam, self.retention or {})
         self.best_rule = BestRule.parse(self.best) if self.best else None
+        self.examination.require_known(self.best_rule.metrics if self.best_rule else [], "best")
+        if self.early_stopping and (condition := self.early_stopping.condition):
+            self.examination.require_known([condition.metric], "early_stopping.only_while")
 
     def fit(self, trainer: dict[str, Any], config: dict[str, Any] | None = None, resume: Path | None = None) -> Run:
         """Fine-tune, keep the best, sit the exam before and after, write the report; return the run.
@@ -87,14 +87,17 @@ class Experiment:
             require_packable(self.tuner.method)
         self.examination.check(self.data, self.tuner.chat)
         self.data.load(self.tuner.chat, "fit", epochs)
+        self.examination.examples(self.data)
         run = self._run(config, resume)
 
         sits = self.examination.callbacks(run, tell)
-        if not resume:
-            self.tuner.on_base = partial(self.examination.examine_base, sits, self.tuner, self.data)
+        self.tuner.on_base = partial(self.examination.examine_base, sits, self.tuner, self.data)
         keep = KeepBest(run.best, run.last, sits, self.best_rule)
         stop = StopEarly(keep, self.early_stopping) if self.early_stopping else None
-        meter, state = Meter(), NameState(run.metrics, config, tell)
+        meter, state = (
+            Meter(),
+            NameState(run.metrics, config, sits[0] if self.exam else None, tell),
+        )
         tags = [self.tuner.method.title, self.tuner.base.base]
         old = resume.parent.parent if resume else None
         tracker = (self.wandb or WandB()).start(run.folder, self.name, config, tags, old) if not _rank() else None
@@ -166,7 +169,7 @@ class Experiment:
             tell(line)
         data = self.data
         parts = (data.format, data.clean, data.train, data.validation, data.test, data.replay)
-        keep([self.tuner.method, self.tuner.regularizer, self.exam, *parts], run.plugins)
+        keep([self.tuner.method, self.tuner.regularizer, self.exam, self.retention, *parts], run.plugins)
         if resume:
             run.go_on_from(Run(resume.parent.parent))
             tell(f"resumed    {resume}")
@@ -192,7 +195,7 @@ class Experiment:
 
     def _finish(self, run: Run, summary: dict[str, Any], tracker: Any) -> None:
         """Write what remains of the run, and print it."""
-        summary["diagnosis"] = _diagnosis(run, summary)
+        summary["diagnosis"] = describe_state(run.metrics(), run.config, summary, run.folder)
         summary["wandb"] = {"mode": "off"}
         if tracker:
             exams = {exam: run.sittings(exam) for exam in run.exams()}
@@ -229,17 +232,6 @@ def fit(
         trainer: arguments of Lightning's Trainer, such as `max_epochs`.
     """
     return Experiment(tuner, data, exam, early_stopping, wandb, name, retention, best).fit(trainer)
-
-
-def _diagnosis(run: Run, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the state of the training, and write the settings of the next run; None where too little was logged."""
-    curves = Curves.of_rows(run.metrics(), run.config, summary)
-    if not curves.enough:
-        return None
-    found = diagnose(curves)
-    if found.next:
-        write_next(found, run.folder / "next.yaml", run.folder)
-    return {**asdict(found), "next": yaml.safe_dump(found.next, sort_keys=False) if found.next else None}
 
 
 def _rank() -> int:

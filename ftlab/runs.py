@@ -154,17 +154,14 @@ class Run:
         return Sitting.read(file) if file.is_file() else None
 
     def go_on_from(self, old: Run) -> None:
-        """Copy what a resumed run goes on from: the best so far, the exams of the base, and the history of metrics."""
+        """Copy what a resumed run goes on from: the best so far, and the history of metrics."""
         if old.best.is_dir():
             shutil.copytree(old.best, self.best)
-        for exam in old.exams():
-            for name, sitting in old.sittings(exam).items():
-                if name == "before" or name.startswith("shots-"):
-                    sitting.write(self.sitting_file(name, exam))
         if rows := old.metrics():
-            columns = sorted({key for row in rows for key in row})
-            lines = [",".join(columns), *(",".join(str(row.get(c, "")) for c in columns) for row in rows)]
-            (self.folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            with (self.folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, sorted({key for row in rows for key in row}))
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 def new_folder(above: Path) -> Path:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ftlab.data.examples import Examples
 from ftlab.data.module import ChatData
+from ftlab.diagnosis import Curves, diagnose
+from ftlab.diagnosis.next_file import write_next
 from ftlab.exam.statistics import Score
 
 
@@ -39,6 +44,26 @@ def _count(examples: Examples) -> dict[str, int]:
     }
 
 
+def describe_state(
+    rows: Sequence[Mapping[str, float]], config: dict[str, Any], summary: dict[str, Any], folder: Path
+) -> dict[str, Any] | None:
+    """Return the state of the training, and write the settings of the next run; None where too little was logged.
+
+    Args:
+        rows: what was logged.
+        config: the run's resolved settings.
+        summary: what came out so far.
+        folder: the run's, for `next.yaml`.
+    """
+    curves = Curves.of_rows(rows, config, summary)
+    if not curves.enough:
+        return None
+    found = diagnose(curves)
+    if found.next:
+        write_next(found, folder / "next.yaml", folder)
+    return {**asdict(found), "next": yaml.safe_dump(found.next, sort_keys=False) if found.next else None}
+
+
 def weights_bytes(folder: Path) -> int:
     """Return the size of the weights that were saved in a folder."""
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -57,9 +82,8 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
             lines.append(f"           before, with {shots} examples in the prompt {with_shots}")
         lines.append(f"verdict    {exam['verdict']}")
     for name, general in (summary.get("retention") or {}).items():
-        said = (
-            "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**general["kept"]) if general["kept"] else "none kept"
-        )
+        share = general["kept"]
+        said = "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**share) if share else "nothing to keep"
         lines.append(
             f"retention  {name}: before {_score(general, 'before')}  ->  after {_score(general, 'after')}, {said}"
         )

@@ -406,7 +406,7 @@ def test_a_format_reads_data_exam_and_prompts_and_is_kept_with_the_run(tmp_path)
     data = write(elsewhere / "pairs.jsonl", pairs(kind="sum"))
     setting = "{class_path: Pairs, init_args: {answer: reply}}"
     config = f"""\
-data: {{train: {data}, validation: {data}, format: {setting}}}
+data: {{train: {data}, validation: {data}, format: {setting}, on_leak: warn}}
 exam: {{questions: {data}, format: {setting}, limit: 2, max_new_tokens: 4}}
 """
     write(there / "x.yaml", config)
@@ -439,7 +439,7 @@ def test_a_record_of_another_format_is_named_by_file_and_line(tmp_path):
     write(tmp_path / "b.jsonl", pairs(question=""))
     args = ["fit", "--data.train", "a.jsonl", "--data.format", "Pairs", *STEP]
     expected = "a.jsonl:1: no 'answer' here, which Pairs reads; mend the row, or give this source a format of its own"
-    expected += " (data.train: [{path: ..., format: X}])"
+    expected += " (data.train: [{path: ..., format: QuestionAnswer}])"
     assert fault(tmp_path, *args) == expected
     args += ["--data.format.answer", "reply", "--data.validation", "b.jsonl"]
     assert fault(tmp_path, *args) == "b.jsonl:1: the question is empty; write one"

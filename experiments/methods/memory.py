@@ -93,7 +93,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     tuner.configure_model()
     tuner.model.to(device)
     ids = torch.randint(0, 8000, (1, LENGTH), generator=torch.Generator().manual_seed(0)).to(device)
-    batch = {"input_ids": ids, "labels": ids}
+    batch = {"input_ids": ids, "labels": ids, "weights": torch.ones_like(ids, dtype=torch.float32)}
     optimizer, _ = tuner.optimizer.build(tuner.method.param_groups(tuner.model), STEPS, set())
     losses = []
     for _ in range(STEPS):

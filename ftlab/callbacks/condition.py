@@ -44,15 +44,15 @@ class Condition:
             reason = f"{text!r} is no condition; write one such as `retention/score >= 0.9 of before`"
             raise SettingError(setting, reason) from None
 
-    def holds(self, metrics: Mapping[str, float], before: Mapping[str, float]) -> bool:
-        """Return whether it holds; a metric that was not measured now breaks nothing.
+    def holds(self, metrics: Mapping[str, float], before: Mapping[str, float]) -> bool | None:
+        """Return whether it holds; None where the metric was not measured now.
 
         Args:
             metrics: the newest values by name.
             before: those before training.
         """
         if self.metric not in metrics or (self.of_before and self.metric not in before):
-            return True
+            return None
         limit = self.limit * before[self.metric] if self.of_before else self.limit
         return _COMPARE[self.sign](metrics[self.metric], limit)
 
@@ -63,6 +63,11 @@ class BestRule:
 
     metric: str
     condition: Condition | None = None
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics that it names."""
+        return [self.metric] + ([self.condition.metric] if self.condition else [])
 
     @classmethod
     def parse(cls, text: str) -> BestRule:

@@ -15,6 +15,9 @@ from ftlab.callbacks.condition import BestRule, Condition
 from ftlab.callbacks.sit_exam import SitExam, has_validation
 from ftlab.errors import require
 
+#: Parts of the names of metrics of which less is better.
+LOWER_IS_BETTER = {"loss", "perplexity", "penalty", "gradient_norm"}
+
 
 class KeepBest(pl.Callback):
     """Keeps the best weights and the newest checkpoint.
@@ -90,8 +93,9 @@ class KeepBest(pl.Callback):
         loss = metrics.get("validation/loss", 0.0)
         # Any value of what decides beats what was kept by its loss before the first one.
         value = _higher_is_better(decides, metrics[decides]) if decides in metrics else -math.inf
-        held = self.rule.condition is None or self.rule.condition.holds(metrics, self.before())
-        rank = [float(held), value, -loss if math.isfinite(loss) else -math.inf]
+        held = True if self.rule.condition is None else self.rule.condition.holds(metrics, self.before())
+        surely = 0.5 if held is None else float(held)  # what was not measured may have broken it
+        rank = [float(decides in metrics), surely, value, -loss if math.isfinite(loss) else -math.inf]
         if self.rank is None or rank > self.rank:
             self.rank, self.checks_since = rank, 0
             self._keep(trainer, pl_module, by, metrics[by], metrics.get("validation/loss"))
@@ -134,8 +138,12 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
         require(self.patience >= 1, "early_stopping.patience", self.patience, "1 or more")
-        if self.only_while:
-            Condition.parse(self.only_while, "early_stopping.only_while")
+        _ = self.condition  # one that says nothing is refused
+
+    @property
+    def condition(self) -> Condition | None:
+        """What `only_while` says."""
+        return Condition.parse(self.only_while, "early_stopping.only_while") if self.only_while else None
 
 
 class StopEarly(pl.Callback):
@@ -149,8 +157,7 @@ class StopEarly(pl.Callback):
     def __init__(self, best: KeepBest, settings: EarlyStopping) -> None:
         self.best = best
         self.patience = settings.patience
-        rule = settings.only_while
-        self.condition = Condition.parse(rule, "early_stopping.only_while") if rule else None
+        self.condition = settings.condition
         self.stopped = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -163,8 +170,8 @@ class StopEarly(pl.Callback):
             self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        broken = self.condition and not self.condition.holds(self.best.metrics(trainer), self.best.before())
-        if broken or self.best.checks_since >= self.patience:
+        held = self.condition.holds(self.best.metrics(trainer), self.best.before()) if self.condition else None
+        if held is False or self.best.checks_since >= self.patience:
             self.stopped = trainer.should_stop = True
 
 
@@ -177,5 +184,5 @@ def _scores(by_exam: dict[str, float]) -> dict[str, float]:
 
 
 def _higher_is_better(metric: str, value: float) -> float:
-    lower = metric.rpartition("/")[2] in ("loss", "perplexity")
+    lower = not LOWER_IS_BETTER.isdisjoint(metric.split("/"))
     return (-value if lower else value) if math.isfinite(value) else -math.inf

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from ftlab.callbacks.sit_exam import SitExam
 from ftlab.diagnosis import Curves, diagnose, state_line
 
 #: Share of the steps before which nothing is said: a warmup looks like a training that does not begin.
@@ -19,6 +20,7 @@ class NameState(pl.Callback):
     Args:
         rows: returns what was logged so far.
         config: the run's resolved settings.
+        exam: what sits the exam of the task, None where there is none.
         tell: gets the line.
     """
 
@@ -26,9 +28,11 @@ class NameState(pl.Callback):
         self,
         rows: Callable[[], Sequence[Mapping[str, float]]],
         config: Mapping[str, Any],
+        exam: SitExam | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
         self.rows = rows
+        self.exam = exam
         self.config = config
         self.tell = tell
         self.state: str | None = None
@@ -40,7 +44,7 @@ class NameState(pl.Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        curves = Curves.of_rows(self.rows(), self.config)
+        curves = Curves.of_rows(self.rows(), self.config, before=self.exam.before if self.exam else None)
         if not curves.enough:
             return
         diagnosis = diagnose(curves)

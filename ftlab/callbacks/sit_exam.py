@@ -95,11 +95,11 @@ class SitExam(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run goes on from."""
-        return {"validations": self.validations, "before": self.before}
+        return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.validations, self.before = state_dict["validations"], state_dict["before"]
+        self.validations = state_dict["validations"]
 
 
 def has_validation(trainer: pl.Trainer) -> bool:

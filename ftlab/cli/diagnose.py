@@ -68,7 +68,8 @@ def read_place(place: Path) -> tuple[Path | None, Curves]:
     from ftlab.runs import Run
 
     run = Run.open(place)
-    return place, Curves.of_rows(run.metrics(), run.config, run.summary)
+    base = run.sitting("before")
+    return place, Curves.of_rows(run.metrics(), run.config, run.summary, before=base.score.score if base else None)
 
 
 def lines(curves: Curves, diagnosis: Diagnosis) -> list[str]:

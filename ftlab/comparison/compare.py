@@ -43,7 +43,8 @@ class Comparison:
     @property
     def winner(self) -> Group | None:
         """The best configuration if it is shown to be better than every other."""
-        return self.best if self.tested and all(each.shown for each in self.against.values()) else None
+        worse = all(each.shown and each.points < 0 for each in self.against.values())
+        return self.best if self.tested and worse else None
 
     @property
     def retention(self) -> list[str]:

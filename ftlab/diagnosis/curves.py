@@ -84,6 +84,7 @@ class Curves:
         config: Mapping[str, Any] | None = None,
         summary: Mapping[str, Any] | None = None,
         verbatim: float | None = None,
+        before: float | None = None,
     ) -> Curves:
         """Return the curves of logged rows, whichever tool named their columns.
 
@@ -92,6 +93,7 @@ class Curves:
             config: the run's resolved settings.
             summary: what came out, as ftlab's `summary.json` holds it; empty while the run is under way.
             verbatim: share of training answers repeated word for word on changed questions.
+            before: the exam's score of the base, while there is no summary; else the first one counts as that.
         """
         rows, config, summary = list(rows), config or {}, summary or {}
         names = find(key for row in rows for key in row)
@@ -117,7 +119,7 @@ class Curves:
             exam=scores,
             gradient_norm=series("gradient_norm"),
             learning_rate=series("learning_rate"),
-            result=_result(exam, scores),
+            result=_result(exam, scores, before),
             epochs=summary.get("epochs") or max(epochs, default=None),
             trainable=(summary.get("parameters") or {}).get("trainable"),
             rows=train.get("chats"),
@@ -164,10 +166,12 @@ class Curves:
         return float(rates.max()) if len(rates) and rates.max() > 0 else None
 
 
-def _result(exam: Mapping[str, Any] | None, scores: Series) -> ExamResult | None:
-    """Return what the summary says, or while a run is under way the first and the newest score."""
+def _result(exam: Mapping[str, Any] | None, scores: Series, before: float | None) -> ExamResult | None:
+    """Return what the summary says, or while a run is under way the base's, or the first, and the newest score."""
     if exam:
         return ExamResult(exam["before"]["score"], exam["after"]["score"], exam.get("p_value"))
     if not len(scores):
         return None
-    return ExamResult(float(scores.values[0]) if len(scores) > 1 else None, float(scores.values[-1]))
+    if before is None and len(scores) > 1:
+        before = float(scores.values[0])
+    return ExamResult(before, float(scores.values[-1]))

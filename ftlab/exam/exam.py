@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ftlab.data.cache import cached
 from ftlab.data.chat import Chat
 from ftlab.data.formats import Format
@@ -148,10 +150,19 @@ class Exam:
                 continue
             if samples is None:
                 samples = self._samples(model, chat, asked, title, key)
-            pairs = zip(rows, samples, strict=True)
+            pairs = tqdm(
+                zip(rows, samples, strict=True),
+                desc=f"{title} {name}",
+                total=len(rows),
+                unit=" questions",
+                delay=2,
+                leave=False,
+            )
             marks[name] = [Marks(own, [grader.grade_row(answer, row) for answer in own]) for row, own in pairs]
         combined = {
-            name: [one.combine(graders[name], self.combine, self.k) for one in of_grader]
+            name: [
+                one.combine(graders[name], row, self.combine, self.k) for row, one in zip(rows, of_grader, strict=True)
+            ]
             for name, of_grader in marks.items()
         }
         several = len(rows.sources) > 1

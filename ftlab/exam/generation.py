@@ -114,18 +114,32 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], settings: Generati
     for row, ids in enumerate(prompts):
         input_ids[row, longest - len(ids) :] = torch.tensor(ids)
         attention_mask[row, longest - len(ids) :] = 1
-    drawing: dict[str, Any] = {"do_sample": False}
-    if settings.temperature:
-        drawing = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
-        max_new_tokens=settings.max_new_tokens,
-        num_return_sequences=settings.samples,
-        num_beams=1,
-        use_cache=True,
-        eos_token_id=end_ids(model, chat),
-        pad_token_id=chat.pad_id,
-        **drawing,
+        **_options(settings, end_ids(model, chat), chat.pad_id),
     )
     return output[:, longest:].tolist()
+
+
+def _options(settings: Generation, ends: list[int], pad: int) -> dict[str, Any]:
+    """Return all options of `generate`, those that are not ours as None.
+
+    Whatever is not given, `generate` takes from the model's generation config, also beside a config that is passed: a
+    base that comes with a repetition penalty would not give its likeliest tokens.
+    """
+    from transformers import GenerationConfig
+
+    drawing: dict[str, Any] = {"do_sample": False}
+    if settings.temperature:
+        drawing = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p}
+    return {
+        **dict.fromkeys(GenerationConfig().to_dict()),
+        "max_new_tokens": settings.max_new_tokens,
+        "num_return_sequences": settings.samples,
+        "num_beams": 1,
+        "use_cache": True,
+        "eos_token_id": ends,
+        "pad_token_id": pad,
+        **drawing,
+    }

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Literal
 
 from ftlab.data.rows import Row
-from ftlab.exam.graders import Grader
+from ftlab.exam.graders import Grader, ModelGrader, pass_at_k
 from ftlab.exam.sitting import Answer
 
 #: What becomes of several samples of a question; `Marks.combine` says how.
@@ -25,26 +24,30 @@ class Marks:
     points: Sequence[float]
     """Of each sample, from 0 to 1."""
 
-    def combine(self, grader: Grader, how: Combine, k: int) -> tuple[str, float]:
+    def combine(self, grader: Grader, row: Row, how: Combine, k: int) -> tuple[str, float]:
         """Return the answer that stands for all samples, and their points together.
 
-        `mean`: the first sample and the mean. `majority`: the answer that most samples give, the first one in a tie
-        (Wang et al., 2023, "Self-consistency", arXiv 2203.11171). `pass_at_k`: a best sample, and the chance that one
-        of k is right, `1 - C(n - c, k) / C(n, k)` for c right ones of n, which has no bias (Chen et al., 2021, arXiv
-        2107.03374).
+        `mean`: the first sample and the mean. `majority`: the answer that most samples give, the first one in a tie,
+        but one that says nothing last (Wang et al., 2023, "Self-consistency", arXiv 2203.11171). `pass_at_k`: a best
+        sample, and the chance that one of k is right. What a grader measures of the model itself is no sample: it
+        stands as it is.
 
         Args:
             grader: says which answers are the same one.
+            row: the question.
             how: one of the three.
             k: of `pass_at_k`.
         """
+        if isinstance(grader, ModelGrader):
+            how = "mean"
         if how == "majority":
-            votes = [grader.vote(answer) for answer in self.answers]
-            stands = votes.index(Counter(votes).most_common(1)[0][0])
+            votes = [grader.vote_row(answer, row) for answer in self.answers]
+            counts = Counter(votes)
+            stands = votes.index(max(counts, key=lambda vote: (counts[vote], bool(vote))))
             return self.answers[stands], self.points[stands]
         if how == "pass_at_k":
             n, right = len(self.points), sum(value >= 1 for value in self.points)
-            return self.answers[max(range(n), key=self.points.__getitem__)], 1 - comb(n - right, k) / comb(n, k)
+            return self.answers[max(range(n), key=self.points.__getitem__)], pass_at_k(n, right, k)
         return self.answers[0], sum(self.points) / len(self.points)
 
 

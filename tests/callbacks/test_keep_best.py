@@ -29,10 +29,11 @@ def run(tmp_path, monkeypatch):
 
     def start(
         scores=None, lr=1e-3, patience=None, every=1, validation=True, epochs=None,
-        general=None, best=None, only_while=None, **trainer,
+        general=None, general_every=1, best=None, only_while=None, **trainer,
     ):  # fmt: skip
         exam = GivenScores(str(LESSON / "exam.jsonl"), every=every, scores=[0, *scores]) if scores is not None else None
-        retention = {"general": GivenScores(str(LESSON / "exam.jsonl"), scores=general)} if general else None
+        given = GivenScores(str(LESSON / "exam.jsonl"), every=general_every, scores=general or [])
+        retention = {"general": given} if general else None
         validation_file = str(LESSON / "train_100.jsonl") if validation else None
         return fit(
             FineTuner("ftlab/tiny", LoRA(r=2), Optimizer(lr=lr, schedule="constant", warmup=0), seed=1),
@@ -108,6 +109,14 @@ def test_the_best_keeps_what_the_base_could_do_before(run):
 def test_a_metric_that_is_better_when_lower_may_decide(run):
     best = run([9, 1, 5], best="validation/loss")["best"]
     assert (best["step"], best["by"]) == (6, "validation/loss")
+
+
+@pytest.mark.slow
+def test_a_condition_that_was_not_measured_does_not_hold(run):
+    """The general exam is sat at every second validation: what it has not seen is not kept before what it has."""
+    rule = "exam/score if retention/score >= 0.9 of before"
+    best = run([6, 5, 9, 4], general=[10, 10, 10], general_every=2, best=rule)["best"]
+    assert (best["value"], best["condition_held"]) == (50.0, True)
 
 
 @pytest.mark.slow

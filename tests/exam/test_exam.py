@@ -1,6 +1,10 @@
+"""The exam with a real model: questions, answers as the model alone gives them, sittings."""
+
 import json
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 
 from ftlab import Base, Exam, Marker
 from ftlab.errors import FtlabError
@@ -26,13 +30,49 @@ def test_batched_answers_equal_plain_generation_of_one_prompt(model, chat):
     prompts = [chat.prompt(row.prompt) for row in Exam(QUESTIONS, limit=12).rows()]
     answers = generate(model, chat, prompts, Generation(max_new_tokens=24, batch_size=12))
     for prompt, [answer] in zip(prompts, answers, strict=True):
-        import torch
-
         output = model.generate(
             input_ids=torch.tensor([prompt]), max_new_tokens=24, do_sample=False, eos_token_id=chat.end_ids,
             pad_token_id=chat.pad_id, attention_mask=torch.ones(1, len(prompt)),
         )  # fmt: skip
         assert chat.decode(output[0, len(prompt) :].tolist()) == answer
+
+
+#: What bases bring along in their generation configs.
+OTHERS = {
+    "repetition_penalty": 5.0, "no_repeat_ngram_size": 1, "suppress_tokens": [5], "min_length": 400, "max_length": 3,
+    "do_sample": True, "temperature": 9.0, "top_k": 2, "top_p": 0.1, "min_p": 0.9, "typical_p": 0.1, "num_beams": 2,
+    "min_new_tokens": 20, "max_time": 0.0, "stop_strings": ["a"], "num_return_sequences": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_generation_config_of_a_base_changes_no_answer(chat, temperature, with_adapter):
+    model = Base("ftlab/tiny").load_model()
+    if with_adapter:
+        model = get_peft_model(model, LoraConfig(init_lora_weights=False))
+    prompts = [chat.prompt(row.prompt) for row in Exam(QUESTIONS, limit=4).rows()]
+    settings = Generation(max_new_tokens=24, temperature=temperature)
+    answers = generate(model, chat, prompts, settings)
+    bare = model.get_base_model() if with_adapter else model
+    plain = bare.generation_config
+    for key, value in OTHERS.items():
+        setattr(plain, key, value)
+    assert generate(model, chat, prompts, settings) == answers
+    if not temperature:
+        assert answers == [[chat.decode(likeliest(model, chat, prompt, 24))] for prompt in prompts]
+    assert all(getattr(plain, key) == value for key, value in OTHERS.items())
+
+
+def likeliest(model, chat, prompt, most):
+    """Return the likeliest token after the other, by plain forward passes."""
+    ids = []
+    for _ in range(most):
+        with torch.inference_mode():
+            ids.append(int(model(input_ids=torch.tensor([prompt + ids])).logits[0, -1].argmax()))
+        if ids[-1] in chat.end_ids:
+            break
+    return ids
 
 
 def test_generation_leaves_the_model_as_it_was(model, chat):

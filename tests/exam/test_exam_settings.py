@@ -12,7 +12,7 @@ import torch
 from ftlab import Base, Exam, Marker
 from ftlab.data.sources import Source, read_rows
 from ftlab.errors import FtlabError, SettingError
-from ftlab.exam.graders import ExactMatch, TokenF1
+from ftlab.exam.graders import ExactMatch, Perplexity, TokenF1
 from ftlab.exam.grading import Marks
 from ftlab.exam.shots import with_examples
 from tests.conftest import ROOT
@@ -129,13 +129,13 @@ def test_the_first_of_several_graders_decides(model, chat):
     assert list(both.scores()) == ["ExactMatch", "Marker", "Marker_2"]
 
 
-def test_pass_at_k_is_the_share_of_draws_with_a_right_answer():
+def test_pass_at_k_is_the_share_of_draws_with_a_right_answer(examples):
     draw = random.Random(0)
     for _ in range(100):
         n = draw.randint(1, 7)
         k, points = draw.randint(1, n), [float(draw.random() < 0.4) for _ in range(n)]
         draws = list(itertools.combinations(points, k))
-        _, found = Marks([str(i) for i in range(n)], points).combine(ExactMatch(), "pass_at_k", k)
+        _, found = Marks([str(i) for i in range(n)], points).combine(ExactMatch(), examples[0], "pass_at_k", k)
         assert found == pytest.approx(sum(max(one) for one in draws) / len(draws))
 
 
@@ -148,6 +148,14 @@ def test_the_majority_answers_and_is_graded(model, chat):
         assert counts[-1] == max(map(votes.count, votes))
         assert answer.points == ExactMatch().grade(answer.answer, answer.reference)
     assert min(counts) < max(counts)  # some questions are more certain than others
+
+
+@pytest.mark.parametrize("how", ["majority", "pass_at_k"])
+def test_what_is_measured_of_the_model_is_no_sample(model, chat, how):
+    several = Exam(QUESTIONS, [Perplexity(), ExactMatch()], combine=how, k=2, **DRAWN).sit(model, chat)
+    alone = Exam(QUESTIONS, Perplexity(), **SHORT).sit(model, chat)
+    assert several.points == alone.points
+    assert min(alone.points) > 0
 
 
 def test_the_mean_of_samples(model, chat):

@@ -64,12 +64,24 @@ class Grader(ABC):
         return {}
 
     def vote(self, answer: str) -> str:
-        """Return what an answer votes for where the majority of several counts; case and white space aside, its text.
+        """Return what an answer votes for where the majority of several counts; equal answers are equal strings.
+
+        By default it is the answer's text, case and white space aside. A grader that looks at a part of the text votes
+        for that part, and for nothing, the empty string, where it finds none.
 
         Args:
             answer: the text that the model wrote.
         """
         return " ".join(answer.split()).casefold()
+
+    def vote_row(self, answer: str, row: Row) -> str:
+        """Return what an answer to a row's question votes for; to be overridden where the question says what it means.
+
+        Args:
+            answer: the text that the model wrote.
+            row: the question.
+        """
+        return self.vote(answer)
 
     @property
     def stop(self) -> str | None:

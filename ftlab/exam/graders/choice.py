@@ -40,6 +40,15 @@ class Choice(Grader):
         with placed(row):
             return self._points(answer, row.reference or "", options_of(row, self.options) or LETTERS)
 
+    def vote(self, answer: str) -> str:
+        """Return the letter, of A to J."""
+        return meant(answer, LETTERS) or ""
+
+    def vote_row(self, answer: str, row: Row) -> str:
+        """Return the letter of the row's option."""
+        with placed(row):
+            return meant(answer, options_of(row, self.options) or LETTERS) or ""
+
     def _points(self, answer: str, reference: str, options: Mapping[str, str]) -> float:
         return float(meant(answer, options) == right_option(reference, options))
 

@@ -46,6 +46,10 @@ class Classification(Grader):
         """Return 1 or 0."""
         return float(self._label(answer) == self._right(reference))
 
+    def vote(self, answer: str) -> str:
+        """Return the label."""
+        return self._label(answer) or ""
+
     def totals(self, answers: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         """Return precision, recall and F1, in all and per class, and the confusion matrix."""
         import torch

@@ -52,6 +52,15 @@ class Json(Grader):
         right = sum(path in given and _same(given[path], value) for path, value in wanted.items())
         return right / len(wanted) if wanted else 1.0
 
+    def vote(self, answer: str) -> str:
+        """Return the values of the fields that count, in one order; numbers by their values."""
+        found = find_json(answer)
+        if found is None:
+            return ""
+        leaves = self._counting(_leaves(found[0]))
+        whole = {p: int(v) if isinstance(v, float) and v.is_integer() else v for p, v in leaves.items()}
+        return json.dumps(whole, sort_keys=True) if whole else ""
+
     def totals(self, answers: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         """Return the shares of answers that hold JSON, and JSON that fits."""
         found = [find_json(answer) for answer in answers]
@@ -64,16 +73,19 @@ class Json(Grader):
         found = find_json(reference)
         if found is None:
             raise FtlabError("no JSON in the reference; mend it, or set the grader's fields to [] to need none")
-        leaves = _leaves(found[0])
-        if self.fields is None:
-            return leaves
-        wanted = {p: v for p, v in leaves.items() if any(f"{p}.".startswith(f"{field}.") for field in self.fields)}
-        missing = [field for field in self.fields if not any(f"{p}.".startswith(f"{field}.") for p in wanted)]
+        wanted = self._counting(_leaves(found[0]))
+        missing = [field for field in self.fields or () if not any(f"{p}.".startswith(f"{field}.") for p in wanted)]
         if missing:
             raise FtlabError(
                 f"the reference has no field {missing[0]}; mend it, or leave the field out of the grader's"
             )
         return wanted
+
+    def _counting(self, leaves: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that count of all those of some JSON; where none is named, all."""
+        if not self.fields:
+            return leaves
+        return {p: v for p, v in leaves.items() if any(f"{p}.".startswith(f"{field}.") for field in self.fields)}
 
     def _fits(self, value: Any) -> bool:
         if self.schema is None:

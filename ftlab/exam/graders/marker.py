@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ftlab.exam.graders.base import Grader
-from ftlab.exam.graders.numbers import last_number, plain_numbers, same_answer
+from ftlab.exam.graders.numbers import last_number, plain_answer, plain_numbers, same_answer
 
 
 @dataclass
@@ -32,11 +32,14 @@ class Marker(Grader):
         if right is None:
             right = reference
         if (given := self._marked(answer)) is not None:
-            numbers = plain_numbers(given)
-            only = numbers[0] if len(numbers) == 1 else given
-            return 1.0 if same_answer(given, right) or same_answer(only, right) else 0.0
+            return 1.0 if same_answer(given, right) or same_answer(_only(given), right) else 0.0
         last = last_number(answer)
         return 0.5 if last is not None and same_answer(last, right) else 0.0
+
+    def vote(self, answer: str) -> str:
+        """Return the marked answer, without a unit beside its only number; without marks the last number."""
+        given = self._marked(answer)
+        return plain_answer((last_number(answer) or "") if given is None else _only(given))
 
     @property
     def stop(self) -> str | None:
@@ -47,3 +50,9 @@ class Marker(Grader):
         begin, end = re.escape(self.begin), re.escape(self.end)
         found = re.findall(f"{begin}((?:(?!{begin}).)*?){end}", text, flags=re.DOTALL)
         return found[-1] if found else None
+
+
+def _only(given: str) -> str:
+    """Return the only number of a marked answer; all of it where there is none, or there are several."""
+    numbers = plain_numbers(given)
+    return numbers[0] if len(numbers) == 1 else given

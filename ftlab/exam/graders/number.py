@@ -50,10 +50,18 @@ class Number(Grader):
         right = self._number(reference if found is None else found)
         if right is None:
             raise FtlabError(f"no number in the reference {reference[-60:]!r}; mend it, or choose another grader")
-        part = last_match(self.pattern, answer) if self.pattern else answer
-        given = None if part is None else self._number(part)
+        given = self._given(answer)
         tolerance = Fraction(str(self.absolute)), Fraction(str(self.relative))
         return float(given is not None and given.equals(right, *tolerance))
+
+    def vote(self, answer: str) -> str:
+        """Return the value of the answer's number."""
+        given = self._given(answer)
+        return "" if given is None else str(given.value / 100 if given.percent else given.value)
+
+    def _given(self, answer: str) -> Quantity | None:
+        part = last_match(self.pattern, answer) if self.pattern else answer
+        return None if part is None else self._number(part)
 
     def _number(self, text: str) -> Quantity | None:
         if self.after and self.after in text:

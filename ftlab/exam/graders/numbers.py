@@ -13,10 +13,13 @@ _NUMBER_OR_FRACTION = re.compile(rf"(?:{_NUMBER})(?:\s*/\s*\d+)?\s*%?")
 
 def same_answer(given: str, right: str) -> bool:
     """Return whether two short answers are equal, as numbers if both are, else as text."""
-    numbers = parse_number(given), parse_number(right)
-    if None not in numbers:
-        return numbers[0] == numbers[1]
-    return " ".join(given.split()).casefold() == " ".join(right.split()).casefold()
+    return plain_answer(given) == plain_answer(right)
+
+
+def plain_answer(text: str) -> str:
+    """Return a short answer in a form that equal ones share: a number's value, else the text in small letters."""
+    value = parse_number(text)
+    return " ".join(text.split()).casefold() if value is None else str(value)
 
 
 def parse_number(text: str) -> Fraction | None:

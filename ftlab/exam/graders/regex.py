@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftlab.exam.graders.base import Grader
-from ftlab.exam.graders.numbers import same_answer
+from ftlab.exam.graders.numbers import plain_answer, same_answer
 from ftlab.exam.graders.patterns import compiled, last_match
 
 
@@ -29,3 +29,7 @@ class Regex(Grader):
         """Return 1 or 0."""
         given, right = last_match(self.pattern, answer), last_match(self.pattern, reference)
         return float(given is not None and same_answer(given, reference if right is None else right))
+
+    def vote(self, answer: str) -> str:
+        """Return what the pattern finds."""
+        return plain_answer(last_match(self.pattern, answer) or "")

@@ -43,6 +43,10 @@ class TextGrader(Grader):
                 raise FtlabError(f"{self.aliases} is no list of texts; write one")
             return max(self.grade(answer, right) for right in (row.reference or "", *aliases))
 
+    def vote(self, answer: str) -> str:
+        """Return what counts in the answer."""
+        return self.normal(answer)
+
     def normal(self, text: str) -> str:
         """Return a text with only what counts in it; where that is nothing, all of it."""
         text = unicodedata.normalize("NFC", text).replace("−", "-")

@@ -1,0 +1,143 @@
+"""Ladder: the five runs of the lesson, each of which changes what the state of the one before asks for.
+
+    python experiments/lesson/ladder.py            # ftlab/tiny, some minutes on two cores
+    python experiments/lesson/ladder.py --base qwen    # the lesson's own model and numbers, on a GPU
+
+It ends with one table (what changed, the curves, the state, the exam, the advice), and writes `ladder-<base>.json` and
+`ladder-<base>.svg`. A run that is done is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import yaml
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+from ftlab.diagnosis import Curves
+from ftlab.diagnosis.sparkline import sparkline
+from ftlab.runs import Run
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+STEPS = ("1", "2", "3", "4", "5")
+
+
+def main() -> None:
+    """Run what is missing; print the table, write the figures and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", choices=["tiny", "qwen"], default="tiny")
+    args = parser.parse_args()
+    runs = []
+    for step in STEPS:
+        print(f"run {step} of {len(STEPS)}: {_why(args.base, step)}", flush=True)
+        runs.append(fit(args.base, step))
+    rows = [row(args.base, step, run) for step, run in zip(STEPS, runs, strict=True)]
+    (HERE / f"ladder-{args.base}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    plot(rows, runs, HERE / f"ladder-{args.base}.svg")
+    print(table(rows, runs))
+
+
+def fit(base: str, step: str) -> Run:
+    """Fit one of the runs in a process of its own, from the top of the repository."""
+    configs = [HERE / base / f"{name}.yaml" for name in ("common", step)]
+    digest = hashlib.sha256(b"".join(config.read_bytes() for config in configs)).hexdigest()[:8]
+    name = f"lesson/{base}-{step}-{digest}"  # other settings, other run
+    done = ROOT / "runs" / name
+    if not list(done.glob("*/summary.json")):
+        command = [sys.executable, "-m", "ftlab", "fit", *(f"--config={config}" for config in configs)]
+        command += [f"--name={name}", "--wandb.mode=off"]
+        if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise SystemExit(f"run {step} failed; see its line above")
+    return Run(max(done.glob("*/summary.json")).parent)
+
+
+def row(base: str, step: str, run: Run) -> dict[str, Any]:
+    """Return what a run changed and what came out."""
+    summary = run.summary
+    return {
+        "run": step,
+        "why": _why(base, step),
+        "settings": settings(base, step),
+        "seconds": summary["seconds"]["total"],
+        "state": summary["diagnosis"]["state"],
+        "evidence": summary["diagnosis"]["evidence"][0],
+        "before": summary["exam"]["before"]["score"],
+        "exam": summary["exam"]["after"],
+        "advice": summary["diagnosis"]["advice"],
+    }
+
+
+def settings(base: str, step: str) -> dict[str, Any]:
+    """Return the settings of one of the runs that differ from one to the next."""
+    config = yaml.safe_load((HERE / base / f"{step}.yaml").read_text(encoding="utf-8"))
+    return {
+        "rows": Path(config["data"]["train"]).stem.removeprefix("train_"),
+        "rate": config["optimizer"]["lr"],
+        "epochs": config["trainer"]["max_epochs"],
+    }
+
+
+def table(rows: list[dict[str, Any]], runs: list[Run]) -> str:
+    """Return one table of all runs, with a curve of each loss in a line below it."""
+    lines, old = [], {}
+    for found, run in zip(rows, runs, strict=True):
+        new = found["settings"]
+        changed = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
+        score = found["exam"]
+        lines.append(
+            f"{found['run']}  {', '.join(changed) or ', '.join(f'{k} {v}' for k, v in new.items()):34} "
+            f"{found['state']:14} exam {found['before']:.0f} -> {score['score']:.0f} "
+            f"({score['low']:.0f} to {score['high']:.0f})   {found['seconds']:.0f} s"
+        )
+        curves = Curves.of_rows(run.metrics())
+        values = np.concatenate([curves.train.finite.values, curves.validation.finite.values])
+        for name, series in (("training", curves.train), ("validation", curves.validation)):
+            drawn = sparkline(series, curves.steps, float(values.min()), float(values.max()))
+            lines.append(f"   {name:10} {drawn} {series.values[0]:.3g} -> {series.values[-1]:.3g}")
+        lines += [f"   {found['evidence']}", f"   next: {found['advice']}"]
+        old = new
+    return "\n".join(lines)
+
+
+def plot(rows: list[dict[str, Any]], runs: list[Run], file: Path) -> None:
+    """Draw the losses of each run, its state above them."""
+    mpl.rcParams["svg.hashsalt"] = "ftlab"  # equal results give an equal file
+    figure, all_axes = plt.subplots(1, len(runs), figsize=(13, 2.8), sharey=True, layout="constrained")
+    for axes, found, run in zip(all_axes, rows, runs, strict=True):
+        curves = Curves.of_rows(run.metrics())
+        for series, colour, name in (
+            (curves.train, "#7aa6d8", "training"),
+            (curves.validation, "#c25a00", "validation"),
+        ):
+            axes.plot(series.steps, series.values, color=colour, linewidth=1.4, label=name)
+        new = found["settings"]
+        axes.set_title(
+            f"{found['run']}: {found['state']}\n{new['rows']} rows, rate {new['rate']:g}, epochs {new['epochs']}\n"
+            f"exam {found['exam']['score']:.0f} of 100",
+            fontsize=9,
+        )
+        axes.set(yscale="log", xlabel="step")
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel("loss per learnt token")
+    all_axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def _why(base: str, step: str) -> str:
+    """Return the first line of one of the runs' configs."""
+    return (HERE / base / f"{step}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
+if __name__ == "__main__":
+    main()
