@@ -19,7 +19,6 @@ from ftlab.data.sources import read_rows
 from ftlab.errors import FtlabError, require
 from ftlab.exam.exam import Exam
 from ftlab.exam.generation import Generation, generate, render
-from ftlab.exam.grading import named
 from ftlab.exam.harness import Harness, Measures, compare_measures
 from ftlab.exam.ways import describe_ways
 from ftlab.experiment import Experiment
@@ -117,7 +116,7 @@ def examine(
         "base": tuner.base.base,
         "method": tuner.method.title if run else None,
         "exams": {
-            name: {"grader": next(iter(named(exam.graders)))} | describe_ways(kept.sittings(name), name != "exam")
+            name: {"grader": type(exam.graders[0]).__name__} | describe_ways(kept.sittings(name), name != "exam")
             for name, exam in examination
         },
         "harness": compare_measures(**measured) if harness else None,

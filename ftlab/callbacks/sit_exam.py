@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ftlab.data.chat import Chat
 from ftlab.data.rows import Row
 from ftlab.exam.exam import Exam
-from ftlab.exam.sitting import Sitting
+from ftlab.exam.sitting import Sitting, few_shot_name
 
 
 class SitExam(pl.Callback):
@@ -63,8 +63,7 @@ class SitExam(pl.Callback):
             examples: rows to draw examples from.
         """
         for shots in dict.fromkeys([0, *self.exam.shots]):
-            name = f"shots-{shots}" if shots else "before"
-            sitting = self._sit(base, chat, name, shots, examples, identity)
+            sitting = self._sit(base, chat, few_shot_name(shots), shots, examples, identity)
             if not shots:
                 self.before = sitting.score.score
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftlab.exam.sitting import Sitting, pair_answers
-from ftlab.exam.statistics import Score, difference, kept, three_way, verdict
+from ftlab.exam.sitting import Sitting, few_shot, pair_answers
+from ftlab.exam.statistics import Difference, Score, difference, kept, three_way, verdict
 
 
 def compare_sittings(sittings: Mapping[str, Sitting]) -> dict[str, Any]:
@@ -19,20 +19,19 @@ def compare_sittings(sittings: Mapping[str, Sitting]) -> dict[str, Any]:
     """
     before, after = sittings["before"], sittings["after"]
     found = difference(*paired_points(before, after))
-    shots = {name.partition("-")[2]: sitting for name, sitting in sittings.items() if name.startswith("shots-")}
+    shots = few_shot(sittings)
     said = str(verdict(found))
     if shots:  # the best of them is what the tuned model has to beat
         best = max(shots, key=lambda n: shots[n].score.score)
         ids = [answer.id for answer in after.answers]
         base, few, tuned = (_by_id(sitting, ids) for sitting in (before, shots[best], after))
-        said = str(three_way(base, few, tuned, int(best)))
+        said = str(three_way(base, few, tuned, best))
     result = {
         "questions": len(after.answers),
         "before": describe_score(before.score),
-        "shots": {n: describe_score(sitting.score) for n, sitting in shots.items()},
+        "shots": {str(n): describe_score(sitting.score) for n, sitting in shots.items()},
         "after": describe_score(after.score),
-        "difference": {"points": found.points, "low": found.low, "high": found.high},
-        "p_value": found.p_value,
+        **_describe_difference(found),
         "verdict": said,
         "parts": {name: describe_score(score) for name, score in after.scores().items()},
         "totals": after.totals,
@@ -43,13 +42,11 @@ def compare_sittings(sittings: Mapping[str, Sitting]) -> dict[str, Any]:
 def describe_retention(before: Sitting, after: Sitting) -> dict[str, Any]:
     """Return how much of a general ability was kept."""
     found = kept(*paired_points(before, after))
-    lost = found.difference
     return {
         "questions": len(after.answers),
         "before": describe_score(before.score),
         "after": describe_score(after.score),
-        "difference": {"points": lost.points, "low": lost.low, "high": lost.high},
-        "p_value": lost.p_value,
+        **_describe_difference(found.difference),
         "kept": None if found.share is None else {"share": found.share, "low": found.low, "high": found.high},
     }
 
@@ -64,6 +61,13 @@ def paired_points(before: Sitting, after: Sitting) -> tuple[list[float], list[fl
 def _by_id(sitting: Sitting, ids: Sequence[str]) -> list[float]:
     points = {answer.id: answer.points for answer in sitting.answers}
     return [points[each] for each in ids]
+
+
+def _describe_difference(found: Difference) -> dict[str, Any]:
+    return {
+        "difference": {"points": found.points, "low": found.low, "high": found.high},
+        "p_value": found.p_value,
+    }
 
 
 def describe_score(score: Score) -> dict[str, float]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ftlab.exam.statistics import Score, score
+
+_FEW_SHOT = "shots-"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ class Sitting:
             answers = [Answer(**json.loads(line)) for line in lines]
         beside = _totals_file(file)
         return cls(answers, json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {})
+
+
+def few_shot_name(shots: int) -> str:
+    """Return the name of the base's sitting with so many examples in its prompt; without any, `before`."""
+    return f"{_FEW_SHOT}{shots}" if shots else "before"
+
+
+def few_shot(sittings: Mapping[str, Sitting]) -> dict[int, Sitting]:
+    """Return the base's sittings with examples in its prompt, by how many, in their order.
+
+    Args:
+        sittings: all of an exam, by name.
+    """
+    return {int(name.removeprefix(_FEW_SHOT)): one for name, one in sittings.items() if name.startswith(_FEW_SHOT)}
 
 
 def pair_answers(before: Sitting | None, after: Sitting | None) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftlab.exam.outcome import compare_sittings, describe_score, paired_points
-from ftlab.exam.sitting import Sitting
-from ftlab.exam.statistics import difference, kept, verdict
+from ftlab.exam.sitting import Sitting, few_shot
+from ftlab.exam.statistics import base_with, difference, kept, verdict
 
 
 def describe_ways(sittings: Mapping[str, Sitting], general: bool = False) -> dict[str, Any]:
@@ -18,11 +18,13 @@ def describe_ways(sittings: Mapping[str, Sitting], general: bool = False) -> dic
         general: it is of a general ability, of which is told how much was kept.
     """
     before, after = sittings["before"], sittings.get("after")
-    shots = sorted((int(name.removeprefix("shots-")), name) for name in sittings if name.startswith("shots-"))
-    titles = {"before": "base", **{name: f"base with {_examples(n)}" for n, name in shots}, "after": "tuned"}
+    shots = dict(sorted(few_shot(sittings).items()))
+    ways = {"base": before, **{base_with(n): sitting for n, sitting in shots.items()}}
+    if after is not None:
+        ways["tuned"] = after
     found: dict[str, Any] = {
         "questions": len(before.answers),
-        "ways": {title: _describe(sittings[name]) for name, title in titles.items() if name in sittings},
+        "ways": {title: _describe(sitting) for title, sitting in ways.items()},
     }
     if after is not None and general:
         share = kept(*paired_points(before, after))
@@ -30,16 +32,12 @@ def describe_ways(sittings: Mapping[str, Sitting], general: bool = False) -> dic
     elif after is not None:
         found["verdict"] = compare_sittings(sittings)["verdict"]
     elif shots:
-        n, name = max(shots, key=lambda one: sittings[one[1]].score.score)
-        said = verdict(difference(*paired_points(before, sittings[name])))
-        found["verdict"] = f"the base with {_examples(n)} in its prompt against the base without: {said}"
+        n = max(shots, key=lambda n: shots[n].score.score)
+        said = verdict(difference(*paired_points(before, shots[n])))
+        found["verdict"] = f"the {base_with(n)} in its prompt against the base without: {said}"
     return found
 
 
 def _describe(sitting: Sitting) -> dict[str, Any]:
     parts = {name: describe_score(score) for name, score in sitting.scores().items()}
     return {"score": describe_score(sitting.score), "parts": parts, "totals": sitting.totals}
-
-
-def _examples(n: int) -> str:
-    return f"{n} example{'s' if n != 1 else ''}"

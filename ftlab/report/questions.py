@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftlab.exam.sitting import Answer, Sitting, pair_answers
-from ftlab.report.results import with_examples
+from ftlab.exam.sitting import Answer, Sitting, few_shot, pair_answers
+from ftlab.exam.statistics import base_with
 
 #: The choices of the page, each with its name for people; `groups` says what falls under them.
 GROUPS = {
@@ -43,15 +43,12 @@ def question_rows(sittings: Mapping[str, Sitting]) -> list[dict[str, Any]]:
         sittings: by name; `given` is from `before` and `after`, `with_examples` from `shots-<n>`.
     """
     rows = pair_answers(sittings.get("before"), sittings.get("after"))
-    shots = sorted(int(name.partition("-")[2]) for name in sittings if name.startswith("shots-"))
-    told = {"Base": "before", "Tuned": "after"} | {with_examples(n).capitalize(): f"shots-{n}" for n in shots}
-    by_id = {
-        name: {answer.id: answer for answer in sittings[when].answers}
-        for name, when in told.items()
-        if when in sittings
-    }
+    shots = sorted(few_shot(sittings).items())
+    told = {"Base": sittings.get("before"), "Tuned": sittings.get("after")}
+    told |= {base_with(n).capitalize(): sitting for n, sitting in shots}
+    by_id = {name: {answer.id: answer for answer in one.answers} if one else {} for name, one in told.items()}
     for row in rows:
-        found = {name: by_id.get(name, {}).get(row["id"]) for name in told}
+        found = {name: answers.get(row["id"]) for name, answers in by_id.items()}
         given = [_given(name, answer) for name, answer in found.items()]
         section = next((answer.section for answer in found.values() if answer and answer.section), "")
         row |= {"section": section, "given": given[:2], "with_examples": given[2:]}

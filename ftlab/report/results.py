@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftlab.exam.outcome import compare_sittings, describe_retention, describe_score
-from ftlab.exam.sitting import Sitting
-from ftlab.exam.statistics import Score, format_p
+from ftlab.exam.sitting import Sitting, few_shot
+from ftlab.exam.statistics import Score, base_with, format_p
 from ftlab.report.facts import Fact, dig
 from ftlab.report.units import count, short
 
@@ -60,7 +60,7 @@ class Result:
         """The scores of base, base with examples, and tuned model; what was not sat is left out."""
         shots = dig(self.found, "shots") or {}
         named = [("base", "before", dig(self.found, "before"))]
-        named += [(with_examples(n), "shots", shots[n]) for n in sorted(shots, key=int)]
+        named += [(base_with(int(n)), "shots", shots[n]) for n in sorted(shots, key=int)]
         named += [("tuned", "after", dig(self.found, "after"))]
         return [Taken(name, colour, self._score(told)) for name, colour, told in named if told]
 
@@ -126,19 +126,16 @@ def result(summary: dict[str, Any], name: str, sittings: Mapping[str, Sitting]) 
     return Result(dig(summary, *name.split("/", 1)) or _so_far(name, sittings))
 
 
-def with_examples(shots: str | int) -> str:
-    """Return `base with 2 examples`."""
-    return f"base with {shots} example{'' if int(shots) == 1 else 's'}"
-
-
 def _so_far(name: str, sittings: Mapping[str, Sitting]) -> dict[str, Any]:
     told = {when: sitting for when, sitting in sittings.items() if sitting.answers and not when.startswith("step-")}
     if {"before", "after"} <= told.keys():
         return compare_sittings(told) if name == "exam" else describe_retention(told["before"], told["after"])
     found: dict[str, Any] = {when: describe_score(told[when].score) for when in ("before", "after") if when in told}
-    shots = {when.partition("-")[2]: sitting for when, sitting in told.items() if when.startswith("shots-")}
     questions = max((len(sitting.answers) for sitting in told.values()), default=0)
-    return found | {"shots": {n: describe_score(one.score) for n, one in shots.items()}, "questions": questions}
+    return found | {
+        "shots": {str(n): describe_score(one.score) for n, one in few_shot(told).items()},
+        "questions": questions,
+    }
 
 
 def _totals(grader: str, figures: Mapping[str, Any]) -> Totals:

@@ -10,7 +10,7 @@ from ftlab.exam.statistics.resampling import total
 from ftlab.exam.statistics.retention import Kept, kept
 from ftlab.exam.statistics.scores import Score, score
 from ftlab.exam.statistics.seeds import SeedMean, compare_seeds, join_seeds
-from ftlab.exam.statistics.verdicts import Verdict, format_p, three_way, verdict
+from ftlab.exam.statistics.verdicts import Verdict, base_with, format_p, three_way, verdict
 
 __all__ = [
     "Difference",
@@ -18,6 +18,7 @@ __all__ = [
     "Score",
     "SeedMean",
     "Verdict",
+    "base_with",
     "compare_seeds",
     "corrected",
     "difference",

@@ -58,7 +58,7 @@ def three_way(base: Sequence[float], few_shot: Sequence[float], tuned: Sequence[
         tuned: the same of the tuned model.
         shots: how many examples.
     """
-    with_examples = f"the base with {shots} example{'s' if shots != 1 else ''} in its prompt"
+    with_examples = f"the {base_with(shots)} in its prompt"
     words, sentences = [], []
     for name, points in ((with_examples, few_shot), ("the base", base)):
         found = difference(points, tuned)
@@ -72,6 +72,11 @@ def three_way(base: Sequence[float], few_shot: Sequence[float], tuned: Sequence[
             sentences.append(f"the tuned model against {name}: {said.sentence}")
     word = WORSE if WORSE in words else BETTER if set(words) == {BETTER} else NOT_SHOWN
     return Verdict(word, "; ".join(sentences))
+
+
+def base_with(shots: int) -> str:
+    """Return `base with 2 examples`."""
+    return f"base with {shots} example{'s' if shots != 1 else ''}"
 
 
 def format_p(p: float) -> str:
