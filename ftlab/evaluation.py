@@ -23,6 +23,7 @@ from ftlab.exam.harness import Harness, Measures, compare_measures
 from ftlab.exam.ways import describe_ways
 from ftlab.experiment import Experiment
 from ftlab.runs import Run, new_folder
+from ftlab.tracking import WandB, track_exam
 from ftlab.training.identity import Identity
 from ftlab.training.share import shareable, shared_copy
 from ftlab.training.trainer import make_trainer
@@ -54,6 +55,8 @@ def evaluate(experiment: Experiment, run: Run, stage: str, trainer: dict[str, An
     if held_out:
         [figures] = getattr(lightning, stage)(tuner, datamodule=experiment.data, verbose=False)
         figures.pop("step", None)  # of the Trainer, which has trained nothing here
+    if not lightning.is_global_zero:
+        return figures
     if stage == "test" and experiment.exam is not None:
         tuner.model.to(lightning.strategy.root_device)
         score = SitExam(experiment.exam, run.sitting_file, tell).sit(tuner, "test").score
@@ -123,9 +126,23 @@ def examine(
         "seconds": perf_counter() - start,
         "settings": experiment.describe(trainer),
     }
+    found["wandb"] = _track(experiment, kept, found)
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     (kept.folder / "exam.json").write_text(text, encoding="utf-8")
     return kept.folder, found
+
+
+def _track(experiment: Experiment, kept: Run, found: dict[str, Any]) -> dict[str, Any]:
+    """Log what came out as a W&B run of its own, by the names that a training's has; return where it can be found."""
+    settings = experiment.wandb or WandB()
+    tags = [tag for tag in (found["method"], found["base"]) if tag]
+    name = f"{experiment.name}/exam/{kept.folder.name}"
+    run = settings.open("exam", kept.folder, name, experiment.name, found["settings"], tags)
+    if run is None:
+        return {"mode": "off"}
+    told = {key: found[key] for key in ("ftlab", "run", "base", "method", "harness", "seconds")}
+    summary = {"name": experiment.name, **told, **experiment.examination.outcome(kept)}
+    return track_exam(run, summary, {exam: kept.sittings(exam) for exam in kept.exams()})
 
 
 def predict(experiment: Experiment, run: Run, prompts: str, output: Path, trainer: dict[str, Any]) -> None:

@@ -14,21 +14,27 @@ from ftlab.data.module import ChatData
 from ftlab.data.rows import Row
 from ftlab.errors import SettingError, choices_help, require
 from ftlab.exam.exam import Exam
+from ftlab.exam.memorisation import measure_memorisation
 from ftlab.exam.outcome import compare_sittings, describe_retention
 from ftlab.exam.shots import require_enough
 from ftlab.runs import Run
 from ftlab.training.tuner import FineTuner
 
+#: Answers generated together where no exam says how many the memory holds.
+_UNSET_BATCH = 16
+
 
 @dataclass
 class Examination:
-    """The exam that a run is made for, and those of what the base could do before."""
+    """The exam that a run is made for, those of what the base could do before, and changed training questions."""
 
     exam: Exam | None = None
     retention: dict[str, Exam] = field(default_factory=dict)
+    memorisation: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse names that are no folders."""
+        """Refuse names that are no folders, and fewer questions than none."""
+        require(self.memorisation >= 0, "memorisation", self.memorisation, "a number of questions, 0 for none")
         for name in self.retention:
             require(bool(re.fullmatch(r"[\w-]+", name)), "retention", name, "a name of letters, digits, - and _")
 
@@ -75,8 +81,7 @@ class Examination:
         most = max((n for _, exam in self for n in exam.shots), default=0)
         if not most:
             return ()
-        prepared = data.prepare()
-        found = prepared.rows["train"][: len(prepared.rows["train"]) - prepared.replayed]
+        found = _own_rows(data)
         require_enough(len(found), most)
         return found
 
@@ -87,14 +92,27 @@ class Examination:
         for sit in sits:
             sit.sit_base(base, tuner.chat, key, examples)
 
+    def memorised(self, tuner: FineTuner, data: ChatData) -> dict[str, Any] | None:
+        """Return how many training answers come back on changed questions; None where it is not asked, or not told."""
+        if not self.memorisation:
+            return None
+        size, rows = self.exam.batch_size if self.exam else _UNSET_BATCH, _own_rows(data)
+        return measure_memorisation(tuner.model, tuner.chat, rows, self.memorisation, data.max_length, size)
+
     def outcome(self, run: Run) -> dict[str, Any]:
         """Return what came out, by the keys of a run's summary; None where there is nothing."""
-        sat, retained = run.sittings(), {}
+        sat, retained = run.sittings(steps=False), {}
         for name in self.retention:
             before, after = (run.sitting(when, f"retention/{name}") for when in ("before", "after"))
             if before is not None and after is not None:
                 retained[name] = describe_retention(before, after)
         found = None
-        if self.exam is not None and {"before", "after"} <= sat.keys():
+        if self.exam is not None and "before" in sat:
             found = {"grader": type(self.exam.graders[0]).__name__, **compare_sittings(sat)}
         return {"exam": found, "retention": retained or None}
+
+
+def _own_rows(data: ChatData) -> Sequence[Row]:
+    """Return the training rows without those that are replayed."""
+    prepared = data.prepare()
+    return prepared.rows["train"][: len(prepared.rows["train"]) - prepared.replayed]

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import ftlab
 from ftlab.callbacks.condition import BestRule
 from ftlab.callbacks.keep_best import EarlyStopping, KeepBest, StopEarly
-from ftlab.callbacks.meter import Meter, peak_bytes
+from ftlab.callbacks.meter import Meter
 from ftlab.callbacks.name_state import NameState
 from ftlab.callbacks.tell import Tell, tell
 from ftlab.config import describe
@@ -58,10 +58,11 @@ class Experiment:
     name: str = "run"
     retention: dict[str, Exam] | None = None
     best: str | None = None
+    memorisation: int = 50
 
     def __post_init__(self) -> None:
         """Refuse a rule that says nothing."""
-        self.examination = Examination(self.exam, self.retention or {})
+        self.examination = Examination(self.exam, self.retention or {}, self.memorisation)
         self.best_rule = BestRule.parse(self.best) if self.best else None
         self.examination.require_known(self.best_rule.metrics if self.best_rule else [], "best")
         if self.early_stopping and (condition := self.early_stopping.condition):
@@ -127,7 +128,7 @@ class Experiment:
         self.tuner.model.to(lightning.strategy.root_device)
         self.tuner.load(run.best)
         for sit in sits:
-            sit.sit(self.tuner, "after")
+            sit.sit_or_go_on(self.tuner, "after")
         trainable, total = parameter_counts(self.tuner.model)
         summary: dict[str, Any] = {
             "name": self.name,
@@ -137,6 +138,7 @@ class Experiment:
             "seed": self.tuner.seed,
             "resumed_from": str(resume) if resume else None,
             **self.examination.outcome(run),
+            "memorisation": self.examination.memorised(self.tuner, self.data),
             "best": keep.kept,
             "parameters": {"trainable": trainable, "total": total},
             "adapter_bytes": weights_bytes(run.best),
@@ -151,7 +153,7 @@ class Experiment:
                 "total": perf_counter() - start,
             },
             "tokens_per_second": meter.tokens_per_second(lightning),
-            "memory": {"peak_bytes": peak_bytes()},
+            "memory": meter.memory([sit.peak_bytes for sit in sits]),
         }
         self._finish(run, summary, tracker)
         return run
@@ -188,6 +190,7 @@ class Experiment:
             "exam": describe(self.exam, known=Exam),
             "retention": {name: describe(exam, known=Exam) for name, exam in (self.retention or {}).items()} or None,
             "best": self.best,
+            "memorisation": self.memorisation,
             "early_stopping": describe(self.early_stopping, known=EarlyStopping),
             "wandb": describe(self.wandb or WandB(), known=WandB),
             "trainer": describe({k: v for k, v in (TRAINER_DEFAULTS | trainer).items() if k not in LIVE_OBJECTS}),
@@ -216,6 +219,7 @@ def fit(
     name: str = "run",
     retention: dict[str, Exam] | None = None,
     best: str | None = None,
+    memorisation: int = 50,
     **trainer: Any,
 ) -> Run:
     """Do from Python what `ftlab fit` does: fine-tune, keep the best, sit the exam, write the report.
@@ -229,9 +233,10 @@ def fit(
         name: folder below `runs/`.
         retention: exams of what the base could do before, by name.
         best: what decides which checkpoint is best, such as `exam/score if retention/score >= 0.9 of before`.
+        memorisation: training questions that are changed and asked, to see whether answers come back; 0 asks none.
         trainer: arguments of Lightning's Trainer, such as `max_epochs`.
     """
-    return Experiment(tuner, data, exam, early_stopping, wandb, name, retention, best).fit(trainer)
+    return Experiment(tuner, data, exam, early_stopping, wandb, name, retention, best, memorisation).fit(trainer)
 
 
 def _rank() -> int:

@@ -143,10 +143,16 @@ class Run:
         folders = [self.folder / "exam", *sorted((self.folder / "retention").glob("*"))]
         return [str(folder.relative_to(self.folder)) for folder in folders if folder.is_dir()]
 
-    def sittings(self, exam: str = "exam") -> dict[str, Sitting]:
-        """Return all sittings of an exam by name, in the order in which they were sat."""
-        files = sorted((self.folder / exam).glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
-        return {file.stem: Sitting.read(file) for file in files}
+    def sittings(self, exam: str = "exam", steps: bool = True) -> dict[str, Sitting]:
+        """Return the sittings of an exam by name, in the order in which they were sat.
+
+        Args:
+            exam: `exam`, or `retention/<name>`.
+            steps: those at steps too; there may be many.
+        """
+        files = (file for file in (self.folder / exam).glob("*.jsonl") if steps or not file.stem.startswith("step-"))
+        ordered = sorted(files, key=lambda file: file.stat().st_mtime_ns)
+        return {file.stem: Sitting.read(file) for file in ordered}
 
     def sitting(self, name: str, exam: str = "exam") -> Sitting | None:
         """Return a sitting of an exam, None where it was not sat."""

@@ -15,7 +15,8 @@ from ftlab.data.examples import Examples
 from ftlab.data.module import ChatData
 from ftlab.diagnosis import Curves, diagnose
 from ftlab.diagnosis.next_file import write_next
-from ftlab.exam.statistics import Score
+from ftlab.exam.statistics import Score, format_kept
+from ftlab.tracking import place_line
 
 
 def describe_data(data: ChatData) -> dict[str, Any]:
@@ -73,19 +74,17 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     """Return the lines that end a run in the terminal; a stage that did not happen has no line."""
     lines = []
     if exam := summary.get("exam"):
-        lines.append(
-            f"exam       before {_score(exam, 'before')}  ->  after {_score(exam, 'after')} of 100   "
-            f"{exam['questions']} questions"
-        )
+        after = f"{_score(exam, 'after')} of 100" if exam["after"] else f"not graded; later: ftlab exam {folder}"
+        lines.append(f"exam       before {_score(exam, 'before')}  ->  after {after}   {exam['questions']} questions")
         for shots, score in exam.get("shots", {}).items():
             with_shots = Score(**score, questions=exam["questions"])
             lines.append(f"           before, with {shots} examples in the prompt {with_shots}")
-        lines.append(f"verdict    {exam['verdict']}")
+        if exam["after"]:
+            lines.append(f"verdict    {exam['verdict']}")
     for name, general in (summary.get("retention") or {}).items():
-        share = general["kept"]
-        said = "kept {share:.0%} ({low:.0%} to {high:.0%})".format(**share) if share else "nothing to keep"
         lines.append(
-            f"retention  {name}: before {_score(general, 'before')}  ->  after {_score(general, 'after')}, {said}"
+            f"retention  {name}: before {_score(general, 'before')}  ->  after {_score(general, 'after')}, "
+            f"{format_kept(general['kept'])}"
         )
     best = summary["best"]
     lines.append(f"best       epoch {best['epoch']}, step {best['step']}, by {best['by']}   {folder / 'best'}")
@@ -101,7 +100,7 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     )
     lines.append(
         f"speed      {summary['tokens_per_second']:,.0f} tokens/s in training, {summary['seconds']['total']:.0f} s in "
-        f"all, peak memory {summary['memory']['peak_bytes'] / 1e9:.2f} GB"
+        f"all, {_memory(summary['memory'])}"
     )
     if replayed := summary["data"]["train"].get("replayed_per_epoch"):
         lines.append(
@@ -113,11 +112,16 @@ def closing_lines(summary: dict[str, Any], folder: Path) -> list[str]:
         lines.append(f"state      {state['state']}: {state['evidence'][0]}")
         lines.append(f"next       {state['advice']}" + (f"   {folder / 'next.yaml'}" if state["next"] else ""))
     lines.append(f"report     {folder / 'report.html'}")
-    if summary["wandb"]["mode"] == "offline":
-        lines.append(f"W&B        offline; upload with: wandb sync {summary['wandb']['folder']}")
-    elif summary["wandb"]["mode"] == "online":
-        lines.append(f"W&B        {summary['wandb']['url']}")
+    if summary["wandb"]["mode"] != "off":
+        lines.append(place_line(summary["wandb"]))
     return lines
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    peak, exams = (f"{(memory[key] or 0) / 1e9:.2f} GB" for key in ("peak_bytes", "exam_bytes"))
+    if memory["peak_of"] == "all":
+        return f"peak memory {peak}, of loading and exams too"
+    return f"peak memory {peak}" + (f" ({exams} in exams)" if memory["exam_bytes"] else "")
 
 
 def _score(exam: dict[str, Any], when: str) -> Score:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 #: What makes the quickstart short enough for a test.
 SHORT = """\
 --trainer.max_epochs=2 --trainer.limit_train_batches=6 --trainer.log_every_n_steps=1
---trainer.enable_progress_bar=false --exam.limit=24 --exam.max_new_tokens=32
+--trainer.enable_progress_bar=false --exam.limit=24 --exam.max_new_tokens=32 --memorisation=10
 """.split()
 QUICKSTART = ["fit", "--config", "configs/quickstart.yaml", *SHORT]
 

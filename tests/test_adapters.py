@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ftlab import Base, Run
+from ftlab.carried import carried
 from ftlab.cli.main import main
-from ftlab.training.base import EMBEDDED
 from tests.conftest import QUICKSTART
 from tests.training.test_share import hash_of
 
@@ -65,7 +65,7 @@ def other(tmp_path):
     """Return a function that copies ftlab/tiny and changes one thing in it."""
 
     def make(what=None):
-        folder = shutil.copytree(EMBEDDED["ftlab/tiny"], tmp_path / (what or "moved"))
+        folder = shutil.copytree(carried("ftlab/tiny"), tmp_path / (what or "moved"))
         CHANGES.get(what, lambda folder: None)(folder)
         return folder
 

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "ftlab"
 #: The layers from the bottom; a module may import from lower layers, and from its own where that is one part.
 LAYERS = [
     {"ftlab"},
-    {"errors"},
+    {"errors", "carried"},
     {"plugins", "config"},
     {"data", "methods", "diagnosis"},
     {"exam"},  # of the data it knows sources, rows, formats, chat and the cache
@@ -21,6 +21,7 @@ LAYERS = [
     {"report", "export", "examination"},
     {"experiment"},
     {"evaluation"},
+    {"sweep"},
     {"conformance"},
     {"cli"},
     {"__main__"},

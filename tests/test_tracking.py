@@ -39,17 +39,17 @@ def test_a_login_elsewhere_is_none_here(nobody, monkeypatch):
     assert not logged_in()
 
 
-def test_the_setting_and_the_environment_decide(monkeypatch):
+def test_the_setting_and_the_environment_decide(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert WandB()._mode() == "off"
     assert WandB(mode="offline")._mode() == "offline"
-    assert WandB(mode="off").start(None, "x", {}, []) is None
+    assert WandB(mode="off").start(tmp_path, "x", {}, []) is None
 
 
 def test_a_server_that_cannot_be_reached_does_not_stop_a_run(nobody, monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("ftlab.tracking.TIMEOUT", 3)
+    monkeypatch.setattr("ftlab.tracking.wandb_run.TIMEOUT", 3)
     with pytest.warns(UserWarning, match="cannot be reached"):
         logger = WandB().start(tmp_path, "x", {"a": {"b": 1}}, [])
     assert logger.experiment.settings.mode == "offline"
@@ -116,12 +116,12 @@ def tracked(tmp_path_factory):
     (new / "best/ftlab.json").write_text("{}")
     settings = WandB(mode="offline")
     old.mkdir()
-    logger = settings.start(old, "first try", CONFIG, ["LoRA", "ftlab/tiny"])
+    logger = settings.start(old, "first try/fold-1", CONFIG, ["LoRA", "ftlab/tiny"])
     for step in (1, 2, 3):
         logger.log_metrics({"train/loss": 1 / step}, step)
     logger.experiment.finish()
     wandb.teardown()  # as where the process ended, interrupted: its log is whole then
-    logger = settings.start(new, "first try", CONFIG, ["LoRA", "ftlab/tiny"], old)
+    logger = settings.start(new, "first try/fold-1", CONFIG, ["LoRA", "ftlab/tiny"], old)
     logger.log_metrics({"train/loss": 0.25, "exam/score": 10.0}, 4)
     place = track_results(logger, SUMMARY, EXAMS, new / "best", BASE)
     wandb.teardown()
@@ -131,7 +131,7 @@ def tracked(tmp_path_factory):
 
 def test_a_reader_finds_the_run_among_its_like(tracked):
     run, _, _ = seen(tracked[0])
-    assert (run.display_name, run.run_group, run.job_type) == ("first try/2026-01-01", "first try", "fit")
+    assert (run.display_name, run.run_group, run.job_type) == ("first try/fold-1/2026-01-01", "first try", "fit")
     assert list(run.tags) == ["LoRA", "ftlab/tiny"]
     rows, config = read_wandb(tracked[0])
     assert {key: config[key] for key in CONFIG} == CONFIG

@@ -10,9 +10,7 @@ It ends with one table (what changed, the curves, the state, the exam, the advic
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ import numpy as np
 import yaml
 
 mpl.use("svg")
+sys.path.append(str(Path(__file__).parent.parent))
+from fitting import fit_once
 from matplotlib import pyplot as plt
 
 from ftlab.diagnosis import Curves
@@ -29,7 +29,6 @@ from ftlab.diagnosis.sparkline import sparkline
 from ftlab.runs import Run
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 STEPS = ("1", "2", "3", "4", "5")
 
 
@@ -49,17 +48,9 @@ def main() -> None:
 
 
 def fit(base: str, step: str) -> Run:
-    """Fit one of the runs in a process of its own, from the top of the repository."""
-    configs = [HERE / base / f"{name}.yaml" for name in ("common", step)]
-    digest = hashlib.sha256(b"".join(config.read_bytes() for config in configs)).hexdigest()[:8]
-    name = f"lesson/{base}-{step}-{digest}"  # other settings, other run
-    done = ROOT / "runs" / name
-    if not list(done.glob("*/summary.json")):
-        command = [sys.executable, "-m", "ftlab", "fit", *(f"--config={config}" for config in configs)]
-        command += [f"--name={name}", "--wandb.mode=off"]
-        if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise SystemExit(f"run {step} failed; see its line above")
-    return Run(max(done.glob("*/summary.json")).parent)
+    """Return one of the runs, fitted from the top of the repository."""
+    configs = [f"experiments/lesson/{base}/{name}.yaml" for name in ("common", step)]
+    return fit_once(f"lesson/{base}-{step}", configs, ["--wandb.mode=off"], seed=7)
 
 
 def row(base: str, step: str, run: Run) -> dict[str, Any]:
@@ -79,12 +70,17 @@ def row(base: str, step: str, run: Run) -> dict[str, Any]:
 
 
 def settings(base: str, step: str) -> dict[str, Any]:
-    """Return the settings of one of the runs that differ from one to the next."""
-    config = yaml.safe_load((HERE / base / f"{step}.yaml").read_text(encoding="utf-8"))
+    """Return the settings that differ from one run to the next."""
+    common, own = (
+        yaml.safe_load((HERE / base / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("common", step)
+    )
+    rank = {**common, **own}["method"].get("init_args", {}).get("r")
     return {
-        "rows": Path(config["data"]["train"]).stem.removeprefix("train_"),
-        "rate": config["optimizer"]["lr"],
-        "epochs": config["trainer"]["max_epochs"],
+        "rows": Path(own["data"]["train"]).stem.removeprefix("train_"),
+        "rate": own["optimizer"]["lr"],
+        "epochs": own["trainer"]["max_epochs"],
+        "batch": own["data"]["batch_size"],
+        **({"rank": rank} if rank else {}),
     }
 
 

@@ -10,11 +10,9 @@ the learning rate that the method wants on a model of 2 M parameters.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,11 @@ import matplotlib as mpl
 from tqdm import tqdm
 
 mpl.use("svg")
+sys.path.append(str(Path(__file__).parent.parent))
+from fitting import ROOT, fit_once
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 TABLE = re.compile(r"(<!-- scores -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 
 #: Two epochs and one exam at either end, so that all of it takes half an hour on two cores.
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
-    parser.add_argument("--folder", type=Path, default=Path(), help="in whose runs/ the runs are kept")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="a clone of the repository, for its runs/")
     parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and scores.svg")
     args = parser.parse_args()
     todo = [(seed, name) for seed in args.seeds for name in args.methods]
@@ -59,24 +58,9 @@ def main() -> None:
 
 
 def run(name: str, seed: int, folder: Path, options: list[str]) -> dict[str, Any]:
-    """Fit one method with one seed in a process of its own; return its summary."""
+    """Fit one method with one seed; return its summary."""
     configs = ["configs/quickstart.yaml", f"configs/methods/{name}.yaml", f"experiments/methods/{name}.yaml"]
-    texts = [(ROOT / config).read_text(encoding="utf-8") for config in configs]
-    digest = hashlib.sha256("".join([*texts, *EQUAL, *options]).encode()).hexdigest()[:8]  # other settings, other run
-    title = f"methods/{name}-{seed}-{digest}"
-    runs = folder / "runs" / title
-    if not list(runs.glob("*/summary.json")):
-        command = [sys.executable, "-m", "ftlab", "fit", *(f"--config={ROOT / config}" for config in configs)]
-        command += [f"--{key}={ROOT / 'experiments/lesson' / file}" for key, file in DATA.items()]
-        command += [f"--name={title}", f"--seed_everything={seed}", *EQUAL, *options]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise SystemExit(f"{name}, seed {seed}: {result.stderr.strip()[-2000:]}")
-    return json.loads(max(runs.glob("*/summary.json")).read_text(encoding="utf-8"))
-
-
-#: The lesson's files, wherever the command is run.
-DATA = {"data.train": "train_1k.jsonl", "data.validation": "validation.jsonl", "exam.questions": "exam.jsonl"}
+    return fit_once(f"methods/{name}", configs, [*EQUAL, *options], seed, folder).summary
 
 
 def check_equal(summaries: list[dict[str, Any]]) -> None:

@@ -73,13 +73,14 @@ class KeepBest(pl.Callback):
             self.rank, self.kept, self.checks_since = None, {}, 0
 
     def metrics(self, trainer: pl.Trainer) -> dict[str, float]:
-        """Return this validation's scores and losses; an exam sat at an earlier one does not count.
+        """Return this validation's scores and losses, in all processes those of the first, so that they decide alike.
 
-        With several exams of general ability `retention/score` is their mean.
+        An exam sat at an earlier validation does not count. With several exams of general ability `retention/score` is
+        their mean.
         """
         found = {str(name): float(value) for name, value in trainer.callback_metrics.items() if "/score" not in name}
         sat = {e.key: e.latest[1] for e in self.exams if e.latest is not None and e.latest[0] == trainer.global_step}
-        return found | _scores(sat)
+        return trainer.strategy.broadcast(found | _scores(sat))
 
     def before(self) -> dict[str, float]:
         """Return the scores before training, by the same names."""

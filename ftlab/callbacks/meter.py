@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
+
+from ftlab.callbacks.memory import peak_bytes, reset_peak
 
 
 class Meter(pl.Callback):
-    """Measures the training alone: validations and exams stop the clock."""
+    """Measures the training alone: validations and exams stop the clock, and their memory is not counted."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self.seconds = 0.0
+        self.peak_bytes = 0
+        self.peak_is_alone = True  # false where the system keeps but one peak, that of loading and exams too
         self._running_since: float | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._running_since = perf_counter()
+        self._start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -29,9 +31,10 @@ class Meter(pl.Callback):
         """Count the tokens of this rank's batch, padding not counted, and log."""
         self.tokens += int(batch["attention_mask"].sum())
         self._read_clock()
+        self.peak_bytes = max(self.peak_bytes, peak_bytes())
         if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]
             pl_module.log("train/tokens_per_second", self.tokens_per_second(trainer))
-            pl_module.log("memory/peak_bytes", float(peak_bytes()))
+            pl_module.log("memory/peak_bytes", float(self.peak_bytes))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
@@ -40,22 +43,28 @@ class Meter(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock again."""
-        self._running_since = perf_counter()
+        self._start()
 
     def tokens_per_second(self, trainer: pl.Trainer) -> float:
         """Return real tokens of all devices per second of training."""
         return self.tokens * trainer.world_size / self.seconds if self.seconds else 0.0
+
+    def memory(self, exams: Sequence[int]) -> dict[str, Any]:
+        """Return the peak of training, and that of the exams, where the system tells them apart.
+
+        Args:
+            exams: the peak of each.
+        """
+        if not self.peak_is_alone:
+            return {"peak_bytes": self.peak_bytes, "peak_of": "all", "exam_bytes": None}
+        return {"peak_bytes": self.peak_bytes, "peak_of": "training", "exam_bytes": max(exams, default=None)}
+
+    def _start(self) -> None:
+        self.peak_is_alone = reset_peak()
+        self._running_since = perf_counter()
 
     def _read_clock(self) -> None:
         now = perf_counter()
         if self._running_since is not None:
             self.seconds += now - self._running_since
             self._running_since = now
-
-
-def peak_bytes() -> int:
-    """Return the largest memory so far: of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

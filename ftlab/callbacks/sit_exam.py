@@ -8,16 +8,17 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_only
 
+from ftlab.callbacks.first_process import by_the_first
+from ftlab.callbacks.memory import peak_bytes, reset_peak
 from ftlab.data.chat import Chat
 from ftlab.data.rows import Row
 from ftlab.exam.exam import Exam
-from ftlab.exam.sitting import Sitting, few_shot_name
+from ftlab.exam.sitting import Sitting, UngradedError, few_shot_name
 
 
 class SitExam(pl.Callback):
-    """Sits an exam with the model in training.
+    """Sits an exam with the model in training; of several processes the first one sits it, and all know its score.
 
     Args:
         exam: the exam.
@@ -37,6 +38,7 @@ class SitExam(pl.Callback):
         self.latest: tuple[int, float] | None = None  # step and score of the newest sitting at a validation
         self.before: float | None = None
         self.seconds = 0.0
+        self.peak_bytes = 0
 
     @property
     def state_key(self) -> str:
@@ -61,24 +63,47 @@ class SitExam(pl.Callback):
             chat: its chat rendering.
             identity: a hash of what the base is and how it was loaded; its answers are kept under it.
             examples: rows to draw examples from.
+
+        Raises:
+            UngradedError: a grader gave up.
         """
-        for shots in dict.fromkeys([0, *self.exam.shots]):
-            sitting = self._sit(base, chat, few_shot_name(shots), shots, examples, identity)
-            if not shots:
-                self.before = sitting.score.score
+
+        def sit() -> float:
+            each = dict.fromkeys([0, *self.exam.shots])
+            sat = {n: self._sit(base, chat, few_shot_name(n), n, examples, identity) for n in each}
+            return sat[0].score.score
+
+        self.before = by_the_first(sit)
 
     def sit(self, pl_module: Any, name: str) -> Sitting:
-        """Sit the exam now and keep the answers under a name."""
+        """Sit the exam now and keep the answers under a name.
+
+        Raises:
+            UngradedError: a grader gave up.
+        """
         return self._sit(pl_module.model, pl_module.chat, name)
+
+    def sit_or_go_on(self, pl_module: Any, name: str) -> Sitting | None:
+        """Sit the exam, and where a grader gives up keep the ungraded answers: hours of training must not end by it."""
+        try:
+            return self.sit(pl_module, name)
+        except UngradedError as error:
+            file = error.write(self.file(name))
+            self.tell(f"{self.key:10} {name}: not graded ({error}); the answers are kept in {file}")
+            return None
 
     def _sit(
         self, model: Any, chat: Chat, name: str, shots: int = 0, examples: Sequence[Row] = (), key: str | None = None
     ) -> Sitting:
         start = perf_counter()
-        sitting = self.exam.sit(model, chat, f"{self.key} {name}", shots, examples, key)
-        rank_zero_only(sitting.write)(self.file(name))
+        reset_peak()
+        try:
+            sitting = self.exam.sit(model, chat, f"{self.key} {name}", shots, examples, key)
+        finally:
+            self.peak_bytes = max(self.peak_bytes, peak_bytes())
+            self.seconds += perf_counter() - start
+        sitting.write(self.file(name))
         self.tell(f"{self.key:10} {name}: {sitting.score} of 100")
-        self.seconds += perf_counter() - start
         return sitting
 
     def _check(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -86,7 +111,10 @@ class SitExam(pl.Callback):
             return
         self.validations += 1
         if self.validations % self.exam.every == 0:
-            score = self.sit(pl_module, f"step-{trainer.global_step}").score
+            sitting = by_the_first(lambda: self.sit_or_go_on(pl_module, f"step-{trainer.global_step}"))
+            if sitting is None:
+                return
+            score = sitting.score
             self.latest = (trainer.global_step, score.score)
             scores = {"score": score.score, "low": score.low, "high": score.high}
             logged = {f"{self.key}/{name}": value for name, value in scores.items()}

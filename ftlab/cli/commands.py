@@ -21,6 +21,7 @@ from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_
 COMMANDS = (
     "fit",
     "folds",
+    "sweep",
     "validate",
     "test",
     "predict",
@@ -58,6 +59,10 @@ def run_command(command: str, args: Sequence[str]) -> int:
         from ftlab.cli.compare import run_compare
 
         return run_compare(args)
+    if command == "sweep":
+        from ftlab.cli.sweep import run_sweep
+
+        return run_sweep(args)
     if command == "data":
         args = with_config(args)
     elif command == "exam":

@@ -62,8 +62,9 @@ def run_compare(args: Sequence[str]) -> int:
         print(f"data       {options.csv}")
     if options.wandb:
         from ftlab.report.compare_wandb import track_comparison
+        from ftlab.tracking import place_line
 
-        print(f"W&B        {track_comparison(comparison, options.wandb, Path())}")
+        print(place_line(track_comparison(comparison, options.wandb, Path())))
     return 0
 
 

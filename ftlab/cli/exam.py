@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Sit the exam and those of retention without training: with the base, with the base and examples in its prompt, and for
 a run with its best checkpoint; and standard benchmarks through lm-evaluation-harness. What the same base has answered
 before is not generated again. Answers and scores are kept, in RUN/examined/<stamp>/ or, of a config, in
-runs/<name>/examined/<stamp>/; those of the training stay as they are.
+runs/<name>/examined/<stamp>/; those of the training stay as they are. W&B gets a run of job type exam, as wandb says.
 """
 
 
@@ -65,6 +65,7 @@ def _sit(args: Sequence[str]) -> None:
     from ftlab.exam.harness import Harness
     from ftlab.report.exam_table import exam_lines
     from ftlab.runs import Run
+    from ftlab.tracking import place_line
 
     counting = "those of the exams, the model and for examples the data"
     settings = parse_settings("ftlab exam", USAGE, DESCRIPTION, counting, args, _add_options)
@@ -86,7 +87,10 @@ def _sit(args: Sequence[str]) -> None:
         harness=Harness(tasks, settings.harness_limit) if tasks else None,
     )
     print("\n".join(["", *exam_lines(found)]))
-    print(f"\nkept       {folder}")
+    print()
+    if found["wandb"]["mode"] != "off":
+        print(place_line(found["wandb"]))
+    print(f"kept       {folder}")
 
 
 def _add_shots(settings: Any) -> None:

@@ -53,7 +53,7 @@ def measures(run: Run) -> dict[str, float | None]:
     exam = summary.get("exam") or {}
     found = {
         "exam_before": exam.get("before", {}).get("score"),
-        "exam_after": exam.get("after", {}).get("score"),
+        "exam_after": (exam.get("after") or {}).get("score"),
         "validation_loss": summary["best"].get("validation_loss"),
     }
     return {key: None if value is None or not np.isfinite(value) else value for key, value in found.items()}

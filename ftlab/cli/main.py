@@ -19,6 +19,9 @@ train and measure (every setting of the YAML is also an option; see ftlab fit --
             --ckpt_path last goes on from the newest run of that name
   folds     --config X.yaml --k 5 [any option of fit]
             fit once for each fold, and say mean and interval of the exam
+  sweep     SWEEP.yaml [any option of fit]
+            fit with many settings, by grid, random choice or TPE, and say which are best; goes on where it was stopped
+            --find-lr --config X.yaml in place of the file tries learning rates in short runs
   validate  RUN              loss and perplexity of a run's best checkpoint
   test      RUN              the same and the exam
   predict   RUN --prompts FILE.jsonl [--output FILE.jsonl]

@@ -68,6 +68,13 @@ def add_settings(parser: ArgumentParser) -> None:
         help=f"What decides which checkpoint is best, such as `{EXAMPLE}`; null is the exam, else the loss.",
     )
     parser.add_argument(
+        "--memorisation",
+        type=int,
+        default=50,
+        help="Training questions that are changed and asked at the end: answers that still come back word for word are "
+        "memorised. 0 asks none.",
+    )
+    parser.add_argument(
         "--early_stopping",
         type=EarlyStopping | None,
         default=EarlyStopping(),
@@ -121,6 +128,7 @@ def build_experiment(settings: Namespace | Any) -> Experiment:
         settings.name,
         settings.retention,
         settings.best,
+        settings.memorisation,
     )
 
 

@@ -25,7 +25,7 @@ def unfair(groups: Sequence[Group]) -> list[str]:
     """
     entries = [entry for group in groups for entry in group.entries]
     found = [_tokens(groups), _data(entries), *_bases(entries), *_seeds(groups), *_exams(entries), _versions(entries)]
-    return [warning for warning in [*found, _resumed(entries), _chosen(entries)] if warning]
+    return [warning for warning in [*found, _resumed(entries), _memory(entries), _chosen(entries)] if warning]
 
 
 def _tokens(groups: Sequence[Group]) -> str:
@@ -95,6 +95,13 @@ def _versions(entries: Sequence[Entry]) -> str:
 def _resumed(entries: Sequence[Entry]) -> str:
     resumed = [entry.label for entry in entries if entry.summary.get("resumed_from")]
     return f"resumed: {_names(resumed)}; seconds and tokens count from there" if resumed else ""
+
+
+def _memory(entries: Sequence[Entry]) -> str:
+    """Warn where the peak of some runs is that of training alone, and of others of all that they did."""
+    measured = [entry for entry in entries if entry.summary.get("memory")]
+    kinds = _kinds(measured, lambda entry: entry.summary["memory"].get("peak_of", "all"))
+    return f"peak memory is not of one thing: of {_told(kinds).replace('; ', '; of ')}" if len(kinds) > 1 else ""
 
 
 def _chosen(entries: Sequence[Entry]) -> str:

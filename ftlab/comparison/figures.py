@@ -34,7 +34,7 @@ def figures(entry: Entry) -> dict[str, float]:
 
     `exam` and `exam_before` are scores of 100 and `gain` their difference; `shots-4` is the base with four examples in
     its prompt, `retention/<name>` a score of what the base could do, `kept/<name>` its share of that before.
-    `trainable` is a share of all parameters; `seconds` of training are without exams, `memory` is the peak in bytes.
+    `trainable` is a share of all parameters; `seconds` of training are without exams, `memory` is their peak in bytes.
     Points per hour and gigabyte are of the gain.
     """
     counts = entry.figure("parameters", "trainable"), entry.figure("parameters", "total")

@@ -9,7 +9,7 @@ from typing import Any
 Settings = dict[str, Any]
 
 #: Keys that change nothing in what a run comes to, or only tell seeds apart.
-IGNORED = ("name", "seed_everything", "wandb", "plugins")
+IGNORED = ("name", "seed_everything", "wandb", "plugins", "memorisation")
 IGNORED_OF_TRAINER = ("logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "log_every_n_steps")
 
 

@@ -15,7 +15,7 @@ from ftlab.conformance.bench import Bench, digests, largest_difference
 from ftlab.conformance.findings import DoesNotApply, hold
 from ftlab.data.loader import collate
 from ftlab.errors import FtlabError
-from ftlab.exam.generation import Generation, end_ids, evaluation_mode, generate
+from ftlab.exam.generation import Generation, end_ids, evaluation_mode, generate, options
 from ftlab.methods.anatomy import blocks
 from ftlab.methods.base import trainable
 from ftlab.methods.peft_format import is_peft
@@ -170,19 +170,12 @@ def _continued(bench: Bench, prompts: list[list[int]], cached: bool) -> tuple[to
     longest = max(map(len, prompts))
     rows = [[bench.chat.pad_id] * (longest - len(prompt)) + prompt for prompt in prompts]
     masks = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    more = {"min_new_tokens": NEW_TOKENS, "use_cache": cached, "output_logits": True, "return_dict_in_generate": True}
     with evaluation_mode(model), torch.inference_mode():
         output = model.generate(
             input_ids=torch.tensor(rows),
             attention_mask=torch.tensor(masks),
-            max_new_tokens=NEW_TOKENS,
-            min_new_tokens=NEW_TOKENS,
-            do_sample=False,
-            num_beams=1,
-            use_cache=cached,
-            eos_token_id=end_ids(model, bench.chat),
-            pad_token_id=bench.chat.pad_id,
-            output_logits=True,
-            return_dict_in_generate=True,
+            **options(model, bench.chat, Generation(NEW_TOKENS)) | more,
         )
     ids, logits = output.sequences[:, longest:], torch.stack(output.logits, dim=1).float()
     hold(ids.shape == (len(prompts), NEW_TOKENS), f"{ids.shape[1]} tokens were generated for {NEW_TOKENS}")

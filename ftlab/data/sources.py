@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ftlab.carried import carried
 from ftlab.data.files import COMPRESSIONS, KINDS, DataFile, kind_of, known_endings
 from ftlab.data.formats import Format
 from ftlab.data.formats.prepared import _PreparedRows
@@ -31,7 +32,8 @@ class Source:
     """One of several places that data come from."""
 
     path: str
-    """A file, a folder, a glob (`data/*.jsonl.gz`), or the id of a data set on the Hub."""
+    """A file, a folder, a glob (`data/*.jsonl.gz`), or the id of a data set on the Hub. What the package carries, such
+    as `ftlab/tiny/retention.jsonl`, is found from any folder."""
     format: Format | None = None
     """What each record is; null finds out by its columns."""
     name: str | None = None
@@ -173,6 +175,8 @@ def _stem(path: str) -> str:
 def _files(source: Source, split: str) -> list[DataFile]:
     """Return the files of a source, in order."""
     path = Path(source.path).expanduser()
+    if (own := carried(source.path)) and own.is_file():
+        return [DataFile(source.path, (own,))]
     if path.is_file():
         return [_file(path)]
     if path.is_dir():

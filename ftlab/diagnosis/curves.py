@@ -83,7 +83,6 @@ class Curves:
         rows: Iterable[Mapping[str, float]],
         config: Mapping[str, Any] | None = None,
         summary: Mapping[str, Any] | None = None,
-        verbatim: float | None = None,
         before: float | None = None,
     ) -> Curves:
         """Return the curves of logged rows, whichever tool named their columns.
@@ -92,7 +91,6 @@ class Curves:
             rows: in order, each with what was logged then.
             config: the run's resolved settings.
             summary: what came out, as ftlab's `summary.json` holds it; empty while the run is under way.
-            verbatim: share of training answers repeated word for word on changed questions.
             before: the exam's score of the base, while there is no summary; else the first one counts as that.
         """
         rows, config, summary = list(rows), config or {}, summary or {}
@@ -124,7 +122,7 @@ class Curves:
             trainable=(summary.get("parameters") or {}).get("trainable"),
             rows=train.get("chats"),
             supervised=train.get("supervised"),
-            verbatim=verbatim,
+            verbatim=(summary.get("memorisation") or {}).get("share"),
             config=config,
         )
 
@@ -168,7 +166,7 @@ class Curves:
 
 def _result(exam: Mapping[str, Any] | None, scores: Series, before: float | None) -> ExamResult | None:
     """Return what the summary says, or while a run is under way the base's, or the first, and the newest score."""
-    if exam:
+    if exam and exam.get("after"):
         return ExamResult(exam["before"]["score"], exam["after"]["score"], exam.get("p_value"))
     if not len(scores):
         return None

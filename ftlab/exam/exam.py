@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ftlab.exam.generation import Generation, end_ids, generate, render
 from ftlab.exam.graders import Grader, Marker, ModelGrader
 from ftlab.exam.grading import Combine, Marks, graded, named
 from ftlab.exam.shots import with_examples
-from ftlab.exam.sitting import Sitting
+from ftlab.exam.sitting import Sitting, UngradedError
 
 
 @dataclass
@@ -85,12 +86,16 @@ class Exam:
         return Generation(self.max_new_tokens, self.batch_size, self.temperature, self.top_p, self.samples, self.seed)
 
     def rows(self) -> Rows:
-        """Read the questions.
+        """Return the questions; their file is read once, so that all sittings have the same ones.
 
         Raises:
             FtlabError: a chat has no reference, two have one id, the section's column is missing, or a file cannot be
                 read.
         """
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> Rows:
         rows = read_rows(self.questions, self.format, need_answer=False, setting="exam.format")[: self.limit]
         places: dict[str, str] = {}
         for row in rows:
@@ -137,6 +142,9 @@ class Exam:
             shots: examples before each question.
             examples: rows to draw them from.
             key: what the model is, by a hash; its answers are then kept, and not generated again. None keeps none.
+
+        Raises:
+            UngradedError: a grader gave up, such as a `Judge` whose endpoint does not reply.
         """
         rows = self.rows()
         asked = with_examples(rows, examples, shots, self.seed)
@@ -158,7 +166,10 @@ class Exam:
                 delay=2,
                 leave=False,
             )
-            marks[name] = [Marks(own, [grader.grade_row(answer, row) for answer in own]) for row, own in pairs]
+            try:
+                marks[name] = [Marks(own, [grader.grade_row(answer, row) for answer in own]) for row, own in pairs]
+            except FtlabError as error:
+                raise UngradedError(str(error), rows, samples) from error
         combined = {
             name: [
                 one.combine(graders[name], row, self.combine, self.k) for row, one in zip(rows, of_grader, strict=True)

@@ -117,16 +117,21 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], settings: Generati
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
-        **_options(settings, end_ids(model, chat), chat.pad_id),
+        **options(model, chat, settings),
     )
     return output[:, longest:].tolist()
 
 
-def _options(settings: Generation, ends: list[int], pad: int) -> dict[str, Any]:
-    """Return all options of `generate`, those that are not ours as None.
+def options(model: Any, chat: Chat, settings: Generation) -> dict[str, Any]:
+    """Return all options of transformers' `generate`, those that are not ours as None.
 
     Whatever is not given, `generate` takes from the model's generation config, also beside a config that is passed: a
     base that comes with a repetition penalty would not give its likeliest tokens.
+
+    Args:
+        model: a causal language model of transformers (or peft's).
+        chat: its chat rendering.
+        settings: length and sampling.
     """
     from transformers import GenerationConfig
 
@@ -139,7 +144,7 @@ def _options(settings: Generation, ends: list[int], pad: int) -> dict[str, Any]:
         "num_return_sequences": settings.samples,
         "num_beams": 1,
         "use_cache": True,
-        "eos_token_id": ends,
-        "pad_token_id": pad,
+        "eos_token_id": end_ids(model, chat),
+        "pad_token_id": chat.pad_id,
         **drawing,
     }

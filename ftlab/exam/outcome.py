@@ -15,21 +15,27 @@ def compare_sittings(sittings: Mapping[str, Sitting]) -> dict[str, Any]:
     Questions are joined by id, so that a changed order cannot pair the wrong ones.
 
     Args:
-        sittings: `before`, `after`, and `shots-<n>` with n examples in the prompt, by name.
+        sittings: `before`, `after`, and `shots-<n>` with n examples in the prompt, by name; without `after`, which a
+            grader may have given up on, only the scores of the base are told.
     """
-    before, after = sittings["before"], sittings["after"]
-    found = difference(*paired_points(before, after))
+    before, after = sittings["before"], sittings.get("after")
     shots = few_shot(sittings)
+    base = {
+        "before": describe_score(before.score),
+        "shots": {str(n): describe_score(sitting.score) for n, sitting in shots.items()},
+    }
+    if after is None:
+        return {"questions": len(before.answers), **{k: v for k, v in base.items() if v != {}}, "after": None}
+    found = difference(*paired_points(before, after))
     said = str(verdict(found))
     if shots:  # the best of them is what the tuned model has to beat
         best = max(shots, key=lambda n: shots[n].score.score)
         ids = [answer.id for answer in after.answers]
-        base, few, tuned = (_by_id(sitting, ids) for sitting in (before, shots[best], after))
-        said = str(three_way(base, few, tuned, best))
+        alone, few, tuned = (_by_id(sitting, ids) for sitting in (before, shots[best], after))
+        said = str(three_way(alone, few, tuned, best))
     result = {
         "questions": len(after.answers),
-        "before": describe_score(before.score),
-        "shots": {str(n): describe_score(sitting.score) for n, sitting in shots.items()},
+        **base,
         "after": describe_score(after.score),
         **_describe_difference(found),
         "verdict": said,
@@ -47,7 +53,7 @@ def describe_retention(before: Sitting, after: Sitting) -> dict[str, Any]:
         "before": describe_score(before.score),
         "after": describe_score(after.score),
         **_describe_difference(found.difference),
-        "kept": None if found.share is None else {"share": found.share, "low": found.low, "high": found.high},
+        "kept": found.told,
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftlab.data.rows import Row
+from ftlab.errors import FtlabError
 from ftlab.exam.statistics import Score, score
 
 _FEW_SHOT = "shots-"
@@ -76,6 +78,32 @@ class Sitting:
             answers = [Answer(**json.loads(line)) for line in lines]
         beside = _totals_file(file)
         return cls(answers, json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {})
+
+
+class UngradedError(FtlabError):
+    """Answers that a grader gave up on.
+
+    Args:
+        reason: what the grader said.
+        rows: the questions.
+        answers: all samples of each.
+    """
+
+    def __init__(self, reason: str, rows: Sequence[Row], answers: Sequence[list[str]]) -> None:
+        super().__init__(reason)
+        self.rows = rows
+        self.answers = answers
+
+    def write(self, sitting: Path) -> Path:
+        """Write the answers beside where the sitting's file would be, and return their file."""
+        file = sitting.with_suffix(".ungraded.json")
+        found = [
+            {"id": row.id, "reference": row.reference, "answers": own}
+            for row, own in zip(self.rows, self.answers, strict=True)
+        ]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return file
 
 
 def few_shot_name(shots: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ftlab.data.chat import Chat
-from ftlab.exam.generation import end_ids, evaluation_mode
+from ftlab.exam.generation import Generation, evaluation_mode, options
 
 HELP = "/new starts over, /quit leaves"
 
@@ -41,10 +41,7 @@ def talk(model: Any, chat: Chat, max_new_tokens: int) -> None:
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    max_new_tokens=max_new_tokens,
-                    do_sample=False,
-                    eos_token_id=end_ids(model, chat),
-                    pad_token_id=chat.pad_id,
                     streamer=streamer,
+                    **options(model, chat, Generation(max_new_tokens)),
                 )
             messages.append({"role": "assistant", "content": chat.decode(output[0, ids.shape[1] :].tolist())})

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ftlab.comparison import COSTS, Comparison, Entry
-from ftlab.comparison.entry import Question
 from ftlab.comparison.record import record, rows
 from ftlab.errors import FtlabError
-from ftlab.tracking import TIMEOUT, logged_in
+from ftlab.tracking import WandB, answer_table, finish
 
 #: Curves that are laid over each other: their names in W&B, and titles.
 _CURVES = {"train": "training loss", "validation": "validation loss", "exam": "exam score"}
 
 
-def track_comparison(comparison: Comparison, project: str, folder: Path) -> str:
+def track_comparison(comparison: Comparison, project: str, folder: Path) -> dict[str, Any]:
     """Log a comparison as a run of job type `compare`; return where it can be found.
 
     Tables: `compare/configurations`, `compare/runs`, and `compare/answers`, a row for each question and a column for
@@ -29,39 +27,34 @@ def track_comparison(comparison: Comparison, project: str, folder: Path) -> str:
         folder: whose `wandb/` holds the files.
 
     Raises:
-        FtlabError: W&B cannot be reached.
+        FtlabError: the environment switches W&B off.
     """
     import wandb
 
     entries = [entry for group in comparison.groups for entry in group.entries]
     names = list(dict.fromkeys(str(entry.config.get("name") or entry.run.name) for entry in entries))
     told = {str(entry.summary[key]) for entry in entries for key in ("method", "base") if key in entry.summary}
-    try:
-        run = wandb.init(
-            mode=None if logged_in() or "WANDB_MODE" in os.environ else "offline",
-            dir=str(folder),
-            project=project,
-            name=f"compare/{datetime.now():%Y-%m-%d_%H-%M-%S}",
-            group=names[0] if len(names) == 1 else "compare",
-            job_type="compare",
-            tags=sorted(told),
-            config={"runs": [_origin(entry) for entry in entries], "differing": comparison.keys},
-            settings=wandb.Settings(init_timeout=TIMEOUT, silent=True, console="off"),
-        )
-    except wandb.Error as error:
-        raise FtlabError(f"--wandb: W&B cannot be reached ({error}); WANDB_MODE=offline keeps it here") from error
-    of_runs, data = rows(comparison), record(comparison)
+    run = WandB(project=project).open(
+        "compare",
+        folder,
+        f"compare/{datetime.now():%Y-%m-%d_%H-%M-%S}",
+        names[0] if len(names) == 1 else "compare",
+        {"runs": [_origin(entry) for entry in entries], "differing": comparison.keys},
+        sorted(told),
+    )
+    if run is None:
+        raise FtlabError("--wandb: WANDB_MODE=disabled switches W&B off; unset it")
+    data = record(comparison)
     tables = {
-        "configurations": [_flat(each) for each in data["configurations"]],
-        "runs": of_runs,
-        "answers": _answers(entries),
+        "configurations": _table([_flat(each) for each in data["configurations"]]),
+        "runs": _table(rows(comparison)),
+        "answers": answer_table({entry.label: entry.sitting for entry in entries if entry.sitting}),
     }
-    logged: dict[str, Any] = {}
-    for name, found in tables.items():
-        if found:
-            columns = list(dict.fromkeys(key for row in found for key in row))
-            table = wandb.Table(columns=[*columns], data=[[row.get(key) for key in columns] for row in found])
-            logged[f"compare/{name}"] = table
+    logged: dict[str, Any] = {
+        f"compare/{name}": wandb.Table(columns=[*columns], data=found)
+        for name, (columns, found) in tables.items()
+        if found
+    }
     for name, title in _CURVES.items():
         series = [(entry.label, getattr(entry.curves, name).finite) for entry in entries]
         if drawn := [(label, points) for label, points in series if len(points)]:
@@ -77,9 +70,7 @@ def track_comparison(comparison: Comparison, project: str, folder: Path) -> str:
             logged[f"compare/exam_{cost}"] = wandb.plot.scatter(table, cost, "exam", f"exam against {title}")
     run.log(logged)
     run.summary.update({key: data[key] for key in ("best", "winner", "closing", "warnings", "fronts")})
-    place = str(Path(run.dir).parent) if run.offline else str(run.url)
-    run.finish()
-    return place
+    return finish(run)
 
 
 def _origin(entry: Entry) -> dict[str, Any]:
@@ -104,12 +95,7 @@ def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answers(entries: list[Entry]) -> list[dict[str, Any]]:
-    """Return a row for each question, sorted by id, with answer and points of each run."""
-    asked: dict[Question, dict[str, Any]] = {}
-    for entry in entries:
-        for answer in entry.sitting.answers if entry.sitting else ():
-            about = {"id": answer.id, "question": answer.question, "reference": answer.reference}
-            row = asked.setdefault((answer.id, answer.question, answer.reference), about)
-            row |= {entry.label: answer.answer, f"{entry.label} points": answer.points}
-    return [asked[question] for question in sorted(asked)]
+def _table(found: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows of records."""
+    columns = list(dict.fromkeys(key for row in found for key in row))
+    return columns, [[row.get(key) for key in columns] for row in found]

@@ -32,6 +32,10 @@ class State:
     advice: str
     settings: str
     """Settings of the next run as YAML; empty where there is nothing to change."""
+    memorised: str
+    """How many training answers came back on changed questions; empty where that was not measured."""
+    repeated: list[dict[str, str]]
+    """Some of them: what was `trained_on`, what was `asked`, and the `answer`."""
 
 
 def dig(tree: Any, *path: str) -> Any:
@@ -76,7 +80,10 @@ def headlines(summary: dict[str, Any], metrics: list[dict[str, float]]) -> list[
     if (speed := dig(summary, "tokens_per_second")) is not None:
         facts.append(Fact("Speed", count(speed), "tokens a second, while training"))
     if (memory := dig(summary, "memory", "peak_bytes")) is not None:
-        facts.append(Fact("Peak memory", size(memory)))
+        exams = dig(summary, "memory", "exam_bytes")
+        alone = dig(summary, "memory", "peak_of") == "training"
+        note = f"while training{f', {size(exams)} in exams' if exams else ''}" if alone else "loading and exams too"
+        facts.append(Fact("Peak memory", size(memory), note))
     if (dropped := dig(summary, "data", "dropped")) is not None:
         facts.append(Fact("Dropped rows", count(dropped), "listed in dropped.txt" if dropped else ""))
     return facts
@@ -107,8 +114,18 @@ def state(summary: dict[str, Any]) -> State | None:
     found = dig(summary, "diagnosis")
     if not dig(found, "state"):
         return None
-    texts = (str(found.get(key) or "") for key in ("cause", "advice", "next"))
-    return State(found["state"], _STATE_GRADES.get(found["state"], "wrong"), found.get("evidence") or [], *texts)
+    cause, advice, settings = (str(found.get(key) or "") for key in ("cause", "advice", "next"))
+    grade = _STATE_GRADES.get(found["state"], "wrong")
+    repeated = dig(summary, "memorisation", "examples") or []
+    told = found.get("evidence") or []
+    return State(found["state"], grade, told, cause, advice, settings, _memorised(summary), repeated)
+
+
+def _memorised(summary: dict[str, Any]) -> str:
+    asked, repeated = (dig(summary, "memorisation", key) for key in ("questions", "repeated"))
+    if asked is None:
+        return ""
+    return f"{count(repeated)} of {count(asked)} training answers came back word for word on changed questions."
 
 
 def _methods(method: Any) -> list[tuple[str, dict[str, Any]]]:

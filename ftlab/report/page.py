@@ -25,7 +25,7 @@ def write_report(run: Run) -> Path:
     """
     summary, config, metrics = run.summary, run.config or {}, run.metrics()
     kept = (f"retention/{name}" for name in summary.get("retention") or {})
-    sittings = {exam: run.sittings(exam) for exam in dict.fromkeys(["exam", *run.exams(), *kept])}
+    sittings = {exam: run.sittings(exam, steps=False) for exam in dict.fromkeys(["exam", *run.exams(), *kept])}
     results = {exam: result(summary, exam, sat) for exam, sat in sittings.items()}
     before = {exam: found.before for exam, found in results.items() if found.before}
     rows = questions.question_rows(sittings["exam"])

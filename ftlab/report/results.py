@@ -8,7 +8,7 @@ from typing import Any
 
 from ftlab.exam.outcome import compare_sittings, describe_retention, describe_score
 from ftlab.exam.sitting import Sitting, few_shot
-from ftlab.exam.statistics import Score, base_with, format_p
+from ftlab.exam.statistics import Score, base_with, format_kept, format_p
 from ftlab.report.facts import Fact, dig
 from ftlab.report.units import count, short
 
@@ -86,14 +86,8 @@ class Result:
 
     @property
     def kept(self) -> str:
-        """Say how much of an ability was kept: `94 % kept (90 to 98)`."""
-        if dig(self.found, "after") is None:
-            return ""
-        found = dig(self.found, "kept")
-        if not found:
-            return "nothing to keep"
-        share, low, high = (round(100 * found[key]) for key in ("share", "low", "high"))
-        return f"{share} % kept ({low} to {high})"
+        """Say how much of an ability was kept: `kept 94 % (90 to 98)`."""
+        return "" if dig(self.found, "after") is None else format_kept(dig(self.found, "kept"))
 
     @property
     def scale(self) -> str:

@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 import torch
 
+from ftlab.carried import carried
 from ftlab.data.chat import Chat
 from ftlab.errors import FtlabError
 from ftlab.training.packed import keep_packing
-
-#: Names of models that the package carries, and where they lie in it.
-EMBEDDED = {"ftlab/tiny": Path(__file__).parent.parent / "tiny"}
 
 #: What a config holds besides: the type of the weights in memory, and who wrote it.
 NOT_ARCHITECTURE = ("dtype", "transformers_version")
@@ -39,7 +37,7 @@ class Base:
 
     def source(self) -> str:
         """Return what transformers is given: a folder or a Hub id."""
-        return str(EMBEDDED.get(self.base, self.base))
+        return str(carried(self.base) or self.base)
 
     def load_chat(self) -> Chat:
         """Load the tokenizer.

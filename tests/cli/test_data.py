@@ -71,6 +71,13 @@ def copy_row(path, at):
         lines.write(Path(path).read_text(encoding="utf-8").splitlines()[at] + "\n")
 
 
+def test_check_reads_the_source_of_a_regularizer(folder, capsys):
+    ewc = ["check", "x.yaml", "--regularizer", "EWC", "--regularizer.source"]
+    assert run(capsys, *ewc, "none.jsonl", code=2).startswith("none.jsonl: no such data file")
+    write_rows("old.jsonl", 3, seed=9)
+    run(capsys, *ewc, "old.jsonl")
+
+
 def test_help_names_the_actions(capsys):
     shown = run(capsys, "--help")
     assert [line.split()[0] for line in shown.splitlines() if re.match(r"  \w", line)] == ["show", "check", "prepare"]

@@ -5,13 +5,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import wandb
 
 from ftlab.cli.main import main
 from ftlab.data.cache import cache_folder
+from ftlab.diagnosis.wandb_file import read_wandb
 from ftlab.exam.sitting import Answer, Sitting
 from ftlab.exam.ways import describe_ways
 from ftlab.report.exam_table import exam_lines
 from ftlab.runs import Run
+from tests.test_tracking import seen, table
 
 CONFIG = """\
 name: x
@@ -88,6 +91,26 @@ def test_a_config_is_sat_with_its_base(folder, capsys):
         }
 
 
+def test_wandb_gets_a_run_of_its_own(folder, capsys):
+    """Read back from the offline file: its heading, config, scores and answers, by the names that a training's has."""
+    out, kept = exam(capsys, "x.yaml", "--shots", "2", "--wandb.mode", "offline")
+    wandb.teardown()  # as at the end of the command
+    [file] = (kept / "wandb").glob("offline-run-*/*.wandb")
+    assert f"W&B        offline; upload with: wandb sync {file.parent}" in out
+    run, summary, _ = seen(file)
+    assert (run.job_type, run.run_group, run.display_name) == ("exam", "x", f"x/exam/{kept.name}")
+    assert list(run.tags) == ["ftlab/tiny"]
+    _, config = read_wandb(file)
+    assert config["exam"]["shots"] == [0, 2]
+    found = json.loads((kept / "exam.json").read_text())
+    assert summary["exam"]["before"] == found["exams"]["exam"]["ways"]["base"]["score"]
+    assert summary["exam"]["shots"]["2"] == found["exams"]["exam"]["ways"]["base with 2 examples"]["score"]
+    first = table(file, "exam")[0]
+    given = Sitting.read(kept / "exam/shots-2.jsonl").answers[0]
+    assert (first["id"], first["shots-2"], first["shots-2 points"]) == (given.id, given.answer, given.points)
+    assert first["section"] == "a"
+
+
 def sat(points, **scores):
     each = [Answer(str(i), "q", "r", "a", p, scores={"BLEU": 0.5}) for i, p in enumerate(points)]
     return Sitting(each, {"BLEU": {"bleu": scores.get("bleu", 12.345), "signature": "s"}})
@@ -124,6 +147,13 @@ def test_a_run_is_sat_again_and_stays_as_it_was(finished, in_workplace, capsys):
     assert "the base with 2 examples in its prompt" in out
     assert out.index("base with 2 examples") < out.index("tuned")
     assert {file: file.read_bytes() for file in held} == held
+    wandb.teardown()
+    [file] = (kept / "wandb").glob("offline-run-*/*.wandb")
+    tracked, summary, _ = seen(file)
+    assert list(tracked.tags) == [run.summary["method"], "ftlab/tiny"]
+    assert summary["exam"]["after"] == run.summary["exam"]["after"]
+    assert summary["exam/score"] == run.summary["exam"]["after"]["score"]
+    assert {"before points", "after points", "shots-2 points"} <= table(file, "exam")[0].keys()
     known = set((cache_folder() / "answers").iterdir())
     exam(capsys, str(run.folder), "--base")
     assert set((cache_folder() / "answers").iterdir()) == known  # the base's answers are those of the training

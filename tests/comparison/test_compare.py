@@ -1,6 +1,7 @@
 """Runs held against each other: what differs, who is joined, what is left out, what is warned of."""
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -97,6 +98,13 @@ def test_of_two_runs_of_one_seed_the_later_counts_unless_files_have_changed(tmp_
     found = compared(tmp_path)
     assert [group.values for group in found.groups] == [{"data": "981e8e07"}, {"data": "other"}]
     assert "data differ" in warned(found, "data")
+
+
+def test_peaks_of_memory_of_different_things_are_told(tmp_path):
+    make_run(tmp_path, "a", points(0.5), figures={"memory.peak_of": "training"})
+    make_run(tmp_path, "b", points(0.5), settings={"optimizer.lr": 0.1})
+    told = warned(compared(tmp_path), "peak memory")
+    assert re.fullmatch("peak memory is not of one thing: of training in a/.*; of all in b/.*", told)
 
 
 def test_configurations_that_look_alike_keep_labels_of_their_own(tmp_path):

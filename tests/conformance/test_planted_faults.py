@@ -1,8 +1,13 @@
 """The kit itself is tested: each planted fault is caught by the check that is meant for it, and says what it is."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ftlab.conformance import CHECKS, check_method
+from ftlab.conformance.bench import Bench
+from ftlab.conformance.numbers import padding_changes_nothing
 from ftlab.methods import LoRA
 from tests.conformance import faulty_numbers as numbers
 from tests.conformance import faulty_weights as weights
@@ -60,3 +65,12 @@ def test_the_method_that_they_are_planted_in_has_none():
 def test_every_check_has_a_fault_that_it_catches():
     assert {number for number, _ in PLANTED.values()} == set(CHECKS)
     assert len(PLANTED) >= 30
+
+
+@pytest.mark.slow
+def test_the_generation_config_of_a_base_is_no_fault_of_the_method(tmp_path):
+    bench = Bench("llama", tmp_path, LoRA(r=4))
+    file = Path(bench.base.base) / "generation_config.json"
+    likeliest = bench.logits(bench.load_base()).argmax(dim=-1).unique().tolist()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"suppress_tokens": likeliest}))
+    padding_changes_nothing(bench)

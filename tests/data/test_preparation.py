@@ -121,7 +121,12 @@ def test_what_is_replayed_is_counted_apart(write, chat):
     assert counts == describe_data(plain)["train"] | {"replayed_per_epoch": 4}
     assert counts["chats"] == 36
     summary = {"best": {"epoch": 1, "step": 1, "by": "newest"}, "parameters": {"trainable": 1, "total": 2}}
-    summary |= {"adapter_bytes": 0, "tokens_per_second": 0, "seconds": {"total": 0}, "memory": {"peak_bytes": 0}}
+    summary |= {
+        "adapter_bytes": 0,
+        "tokens_per_second": 0,
+        "seconds": {"total": 0},
+        "memory": {"peak_bytes": 0, "peak_of": "all", "exam_bytes": None},
+    }
     summary |= {"data": describe_data(replaying), "wandb": {"mode": "off"}}
     [line] = [line for line in closing_lines(summary, Path("runs/x")) if line.startswith("data ")]
     assert line == "data       36 chats to learn from, 4 replayed in each epoch"

@@ -85,6 +85,7 @@ def test_wandb(tmp_path, count):
         row = {"train/loss": loss, "trainer/global_step": 5 * step, "note": "text" * (step % 20)}
         run.log(row | ({"validation/loss": 1.5} if step % 20 == 0 else {}))
     run.finish()
+    wandb.teardown()  # finish does not wait until all of it is on the disk
     [file] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     assert (file.stat().st_size > 3 * 32 * 1024) == (count == 1500)
     curves = read_curves(file)

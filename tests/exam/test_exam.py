@@ -99,6 +99,17 @@ def test_two_questions_with_one_id_are_refused(tmp_path):
         Exam(str(file)).rows()
 
 
+def test_questions_are_read_once(tmp_path):
+    """All sittings of a run have the same ones, whatever becomes of the file; what an exam is does not change by it."""
+    file = tmp_path / "e.jsonl"
+    file.write_text('{"question": "x", "answer": "y"}\n')
+    exam = Exam(str(file))
+    rows = exam.rows()
+    file.unlink()
+    assert exam.rows() is rows
+    assert exam == Exam(str(file))
+
+
 def test_a_sitting_survives_its_file(tmp_path):
     sitting = Sitting([Answer("1", "q\u2028\u0085\n", "r", "a\r\n</script>", 0.5), Answer("2", "", "", "", 1.0)])
     sitting.write(tmp_path / "s.jsonl")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ftlab.exam.statistics import difference, kept, paired_p_value, three_way, total, verdict
+from ftlab.exam.statistics import difference, kept, paired_p_value, three_way, verdict
 from ftlab.exam.statistics.paired import tango
 from ftlab.exam.statistics.resampling import bootstrap_mean
 
@@ -118,13 +118,6 @@ def test_share_kept():
     unchanged = kept([1, 0] * 50, [1, 0] * 50)
     assert unchanged.low < unchanged.share == 1 < unchanged.high
     assert str(kept([0, 0], [0, 1])) == "nothing to keep"
-
-
-def test_total_is_resampled_by_row():
-    right = np.random.default_rng(0).random(400) < 0.3
-    value, low, high = total(lambda rows: float(right[rows].mean()), 400)
-    assert value == right.mean()
-    assert (low, high) == pytest.approx((value - 1.96 * 0.0229, value + 1.96 * 0.0229), abs=0.006)
 
 
 def test_what_cannot_be_paired_is_refused():

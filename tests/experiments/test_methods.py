@@ -32,15 +32,15 @@ def test_runs_of_other_data_are_refused():
 
 
 @pytest.mark.slow
-def test_the_comparison_runs_and_is_not_done_twice(tmp_path):
-    command = [sys.executable, FOLDER / "compare.py", "--folder", tmp_path, "--results", tmp_path, "--seeds", "7"]
+def test_the_comparison_runs_and_is_not_done_twice(workplace, tmp_path):
+    command = [sys.executable, FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
     options = ["exam.limit=4", "exam.max_new_tokens=4", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     for _ in range(2):
         result = subprocess.run(
             [*command, "--methods", "ia3", "freeze", "--options", *options], capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stderr
-    assert len(list(tmp_path.glob("runs/methods/*/*/summary.json"))) == 2
+    assert len(list(workplace.glob("runs/methods/*/*/summary.json"))) == 2
     assert json.loads((tmp_path / "results.json").read_text()).keys() == {"ia3", "freeze"}
     assert (tmp_path / "scores.svg").read_text().count("ia3") >= 1
 

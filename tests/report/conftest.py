@@ -109,6 +109,12 @@ def summarize(sittings: dict[str, Sitting], kept: tuple[Sitting, Sitting] | None
         "resumed_from": None,
         **({"exam": exam} if exam else {}),
         **general,
+        "memorisation": {
+            "questions": 40,
+            "repeated": 1,
+            "share": 0.025,
+            "examples": [{"trained_on": "How much is 4 + 9?", "asked": "How much is 3 + 7?", "answer": "4 + 9 = 13"}],
+        },
         "diagnosis": {
             "state": "underfitting",
             "evidence": ["training loss 2.6 -> 0.15", "validation loss falls by 0.2 (noise 0.01)"],

@@ -84,7 +84,7 @@ def test_tells_what_was_kept(page, finished_run):
     kept = finished_run.summary["retention"]["stories"]
     share, low, high = (round(100 * kept["kept"][key]) for key in ("share", "low", "high"))
     assert share < 100
-    assert f"{share} % kept ({low} to {high})" in page.text
+    assert f"kept {share} % ({low} to {high})" in page.text
     assert f"Tuned minus base: {short(kept['difference']['points'])} points" in page.text
     assert f"retention/stories from {kept['before']['score']:.3g} at step 0 to 82.5 at step 250" in page.text
 
@@ -95,6 +95,9 @@ def test_tells_the_state_and_what_to_do_next(page, finished_run):
         assert said in page.text
     folder = finished_run.folder
     assert f"ftlab fit --config {folder}/config.yaml --config {folder}/next.yaml" in page.text
+    assert "1 of 40 training answers came back word for word on changed questions" in page.text
+    for said in ("How much is 4 + 9?", "How much is 3 + 7?", "4 + 9 = 13"):
+        assert said in page.text
 
 
 def test_a_state_without_a_next_run(make):

@@ -38,7 +38,7 @@ def test_the_verdict_is_the_summarys():
 
 
 def test_what_is_kept():
-    assert told(1.0, 1.0, share=0.944, low=0.9, high=1.02).kept == "94 % kept (90 to 102)"
+    assert told(1.0, 1.0, share=0.944, low=0.9, high=1.02).kept == "kept 94 % (90 to 102)"
     assert told(1.0, 1.0).kept == "nothing to keep"
     assert result({}, "retention/x", {"before": Sitting([Answer("a", "", "", "", 1.0)])}).kept == ""
 

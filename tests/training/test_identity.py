@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ftlab import Base, FineTuner, FtlabError, Full, LoRA
+from ftlab.carried import carried
 from ftlab.errors import RefusedError
-from ftlab.training.base import EMBEDDED
 from ftlab.training.identity import CHUNK_BYTES, CHUNKS, Identity, fingerprint_of_files
 
-TINY = EMBEDDED["ftlab/tiny"]
+TINY = carried("ftlab/tiny")
 
 
 def identity(base, method=None, seed=7):

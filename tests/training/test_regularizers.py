@@ -109,6 +109,18 @@ def test_l2_is_the_distance_of_the_merged_weights(small_model, method):
     assert found.item() == pytest.approx(distance, rel=1e-6 if method.title.startswith("LoRA") else 1e-9)
 
 
+def test_l2_is_as_exact_in_mixed_precision(small_model):
+    """Of the product of PiSSA's matrices most cancels out."""
+    l2 = L2ToBase()
+    model, _ = applied(small_model(), LoRA(r=4, init="pissa"), l2)
+    model.float()
+    for value in l2._start.values.values():
+        value.data = value.data.float()
+    exact = l2.distance(model).item()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert l2.distance(model).item() == exact
+
+
 @pytest.mark.parametrize(
     ("regularizer", "method"),
     [(L2ToBase(), m) for m in (IA3(), Adapter(), Prompt(), LoRA(dora=True), Peft("OFT"))]

@@ -13,6 +13,7 @@ from ftlab.exam.generation import render
 from ftlab.report.data_page import write_check_page
 from ftlab.report.survey import survey
 from ftlab.report.survey_text import screen
+from ftlab.training.penalty import Penalty
 
 DESCRIPTION = """\
 Report on one screen what is in the data and what is wrong with them: lengths, scripts, duplicates, conflicts, empty and
@@ -37,11 +38,13 @@ def check(args: Sequence[str]) -> None:
     if settings.html:
         about = {"Model": settings.model.base, "max_length": f"{data.max_length:,}"}
         print(f"page       {write_check_page(found, about, Path(settings.html))}")
-    # What follows stops where fit does: at a leak, a question or a row that is refused, a mixture that cannot be made.
+    # What follows stops where fit does: at a leak, a question or a row that is refused, a mixture that cannot be made,
+    # a source of the regularizer that cannot be learnt.
     rows_to_drop(found.prepared.leaks, on_leak)
     if settings.exam:
         render(data.held_out["exam"], chat)
     data.load(chat, "fit", run_epochs(settings))
+    Penalty(settings.regularizer).draw(data, chat)
 
 
 def _add_options(parser: ArgumentParser) -> None:

@@ -83,11 +83,6 @@ class Grader(ABC):
         """
         return self.vote(answer)
 
-    @property
-    def stop(self) -> str | None:
-        """The text after which generation may stop, since nothing beyond it counts; None: there is none."""
-        return None
-
 
 @contextmanager
 def placed(row: Row) -> Iterator[None]:

@@ -35,7 +35,7 @@ class Judge(Grader):
     It is asked at temperature 0 through any OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, a provider); question,
     reference and answer are sent there. Empty answers have 0 points unasked; an answer whose rating cannot be read has
     0 points too, and the total `unrated` counts these. Judges favour their own family, long answers and a place in the
-    order: `compare` asks in both orders.
+    order; `pairwise` asks in both orders.
     Source: Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 2023, arXiv:2306.05685.
     """
 
@@ -47,11 +47,14 @@ class Judge(Grader):
     """Environment variable that holds the key; null sends none. The key itself never stands in a config."""
     instructions: str = ""
     """What matters in this exam beyond correctness, told to the judge."""
+    pairwise: bool = False
+    """Ask instead which is better, answer or reference, without saying which is which, in both orders: 1 point for the
+    answer, 0 for the reference, 0.5 for a tie, for replies that contradict each other, and for any that is unread."""
     timeout: float = 60.0
     """Seconds to wait for one reply."""
     retries: int = 3
     """Further tries after one that failed."""
-    _ratings: dict[tuple[str, str, str], int | None] = field(
+    _judged: dict[tuple[str, str, str], tuple[float, bool]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -76,42 +79,33 @@ class Judge(Grader):
     def totals(self, answers: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
         """Return how many of the answers rated by this object got no readable rating."""
         asked = [(question_of(row), row.reference or "", answer) for answer, row in zip(answers, rows, strict=True)]
-        return {"unrated": sum(key in self._ratings and self._ratings[key] is None for key in asked)}
-
-    def compare(self, first: str, second: str, row: Row) -> float:
-        """Return 1 where the first answer is better, 0 where the second is, 0.5 where neither is.
-
-        The judge is asked in both orders; where its two replies do not name one answer, neither is better.
-
-        Args:
-            first: an answer.
-            second: another one.
-            row: the question.
-
-        Raises:
-            FtlabError: the endpoint does not reply; with the row's file and line.
-        """
-        with placed(row):
-            forth, back = self._better(row, first, second), self._better(row, second, first)
-        return {(1, 2): 1.0, (2, 1): 0.0}.get((forth, back), 0.5)
+        return {"unrated": sum(key in self._judged and not self._judged[key][1] for key in asked)}
 
     def _points(self, question: str, reference: str, answer: str) -> float:
         if not answer.strip():
             return 0.0
         key = question, reference, answer
-        if key not in self._ratings:
-            reply = self._ask(_RATE, question=question, reference=reference, answer=answer)
-            found = re.findall(r"rating\W{0,9}(\d{1,3})(?![\d.]*\d)", reply[-2000:], flags=re.IGNORECASE)
-            self._ratings[key] = int(found[-1]) if found and 1 <= int(found[-1]) <= 10 else None
-        rating = self._ratings[key]
-        return 0.0 if rating is None else (rating - 1) / 9
+        if key not in self._judged:
+            self._judged[key] = self._compare(*key) if self.pairwise else self._rate(*key)
+        return self._judged[key][0]
 
-    def _better(self, row: Row, one: str, two: str) -> int:
-        """Return 1 or 2 for the better answer; 0 for a tie, and for a reply that cannot be read."""
-        question, reference = question_of(row), row.reference or ""
-        reply = self._ask(_COMPARE, question=question, reference=reference, answer_1=one, answer_2=two)
-        found = re.findall(r"better\W{0,9}([12])(?!\d)|better\W{0,9}tie\b", reply[-2000:], flags=re.IGNORECASE)
-        return int(found[-1] or 0) if found else 0
+    def _rate(self, question: str, reference: str, answer: str) -> tuple[float, bool]:
+        """Return the points, and whether the rating could be read."""
+        reply = self._ask(_RATE, question=question, reference=reference, answer=answer)
+        found = re.findall(r"rating\W{0,9}(\d{1,3})(?![\d.]*\d)", reply[-2000:], flags=re.IGNORECASE)
+        read = bool(found) and 1 <= int(found[-1]) <= 10
+        return ((int(found[-1]) - 1) / 9 if read else 0.0), read
+
+    def _compare(self, question: str, reference: str, answer: str) -> tuple[float, bool]:
+        """Return the points, and whether both replies could be read."""
+        forth, back = self._better(question, answer, reference), self._better(question, reference, answer)
+        return {("1", "2"): 1.0, ("2", "1"): 0.0}.get((forth, back), 0.5), bool(forth and back)
+
+    def _better(self, question: str, one: str, two: str) -> str:
+        """Return `1`, `2` or `tie`, and nothing for a reply that cannot be read."""
+        reply = self._ask(_COMPARE, question=question, answer_1=one, answer_2=two)
+        found = re.findall(r"better\W{0,9}([12](?!\d)|tie\b)", reply[-2000:], flags=re.IGNORECASE)
+        return found[-1].lower() if found else ""
 
     def _ask(self, task: str, **parts: str) -> str:
         shown = [f"<{name}>\n{_untagged(text, name)}\n</{name}>" for name, text in parts.items() if text]

@@ -41,11 +41,6 @@ class Marker(Grader):
         given = self._marked(answer)
         return plain_answer((last_number(answer) or "") if given is None else _only(given))
 
-    @property
-    def stop(self) -> str | None:
-        """The end mark."""
-        return self.end
-
     def _marked(self, text: str) -> str | None:
         begin, end = re.escape(self.begin), re.escape(self.end)
         found = re.findall(f"{begin}((?:(?!{begin}).)*?){end}", text, flags=re.DOTALL)

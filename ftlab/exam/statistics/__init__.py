@@ -6,8 +6,7 @@ report can be made again.
 
 from ftlab.exam.statistics.many import corrected, holm
 from ftlab.exam.statistics.paired import Difference, difference, paired_p_value
-from ftlab.exam.statistics.resampling import total
-from ftlab.exam.statistics.retention import Kept, kept
+from ftlab.exam.statistics.retention import Kept, format_kept, kept
 from ftlab.exam.statistics.scores import Score, score
 from ftlab.exam.statistics.seeds import SeedMean, compare_seeds, join_seeds
 from ftlab.exam.statistics.verdicts import Verdict, base_with, format_p, three_way, verdict
@@ -22,6 +21,7 @@ __all__ = [
     "compare_seeds",
     "corrected",
     "difference",
+    "format_kept",
     "format_p",
     "holm",
     "join_seeds",
@@ -29,6 +29,5 @@ __all__ = [
     "paired_p_value",
     "score",
     "three_way",
-    "total",
     "verdict",
 ]

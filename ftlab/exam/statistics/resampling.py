@@ -1,8 +1,6 @@
-"""Resampling: bootstrap intervals of a mean and of a corpus total. It knows nothing of exams."""
+"""Resampling: the bootstrap interval of a mean, and sums with signs at random. It knows nothing of exams."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -48,23 +46,3 @@ def flipped_sums(values: np.ndarray) -> tuple[np.ndarray, bool]:
         flips = np.unpackbits(rng.integers(0, 256, (BATCH, n // 8 + 1), dtype=np.uint8), axis=1, count=n)
         sums.append(values.sum() - 2 * flips.astype(float) @ values)
     return np.concatenate(sums)[1:], True
-
-
-def total(function: Callable[[np.ndarray], float], rows: int, resamples: int = BATCH) -> tuple[float, float, float]:
-    """Return a figure over all rows that is no mean of points, with its 95 % percentile bootstrap interval.
-
-    For corpus BLEU, macro F1 and the like (Koehn, 2004, "Statistical significance tests for machine translation
-    evaluation").
-
-    Args:
-        function: gets row numbers, each as often as it was drawn, and returns the figure over those rows.
-        rows: how many rows there are.
-        resamples: how many times the function is called; each call may be slow.
-
-    Returns:
-        The figure over all rows, and the low and high end of its interval.
-    """
-    rng = np.random.default_rng(0)
-    drawn = [function(rng.integers(0, rows, rows)) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return function(np.arange(rows)), float(low), float(high)

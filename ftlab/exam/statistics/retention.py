@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,26 @@ class Kept:
 
     def __str__(self) -> str:
         """Return `kept 94 % (90 to 98)`."""
+        return format_kept(self.told)
+
+    @property
+    def told(self) -> dict[str, float] | None:
+        """Share and interval as data; None where there was nothing to keep."""
         if self.share is None or self.low is None or self.high is None:
-            return "nothing to keep"
-        return f"kept {100 * self.share:.0f} % ({100 * self.low:.0f} to {100 * self.high:.0f})"
+            return None
+        return {"share": self.share, "low": self.low, "high": self.high}
+
+
+def format_kept(told: Mapping[str, float] | None) -> str:
+    """Return `kept 94 % (90 to 98)`, or `nothing to keep`.
+
+    Args:
+        told: `share`, `low` and `high`, as `Kept.told` has them and a run's summary keeps them.
+    """
+    if not told:
+        return "nothing to keep"
+    share, low, high = (f"{100 * told[key]:.0f}" for key in ("share", "low", "high"))
+    return f"kept {share} % ({low} to {high})"
 
 
 def kept(before: Sequence[float], after: Sequence[float]) -> Kept:

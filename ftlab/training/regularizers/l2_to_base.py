@@ -58,8 +58,12 @@ class L2ToBase(Regularizer):
 
     def distance(self, model: Any) -> Tensor:
         """Return ||W - W_base||^2 over all weights that are changed."""
+        import torch
+
         from ftlab.training.regularizers.updates import squares
 
-        parts = [squares(now - base) for _, now, base in self._start.moved(model)]
-        parts += [update.squares() for update in self._updates]
+        # Of a start such as PiSSA's most cancels out, which leaves nothing right of products in bf16.
+        with torch.autocast(next(model.parameters()).device.type, enabled=False):
+            parts = [squares(now - base) for _, now, base in self._start.moved(model)]
+            parts += [update.squares() for update in self._updates]
         return sum(part.to(parts[0].device) for part in parts)  # type: ignore[return-value]

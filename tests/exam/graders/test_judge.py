@@ -52,9 +52,17 @@ def test_a_reply_without_a_rating_is_counted(url, row):
 
 
 def test_pairs_are_judged_in_both_orders(url, row):
-    judge = Judge(url, "pairs")
-    assert [judge.compare(*pair, row()) for pair in (("long", "x"), ("x", "long"), ("a", "b"))] == [1.0, 0.0, 0.5]
-    assert Judge(url, "first").compare("long", "x", row()) == 0.5  # it favours a place
+    judge, question = Judge(url, "pairs", pairwise=True), row("Which?", "four")
+    assert [judge.grade_row(given, question) for given in ("longer", "x", "five", "")] == [1.0, 0.0, 0.5, 0.0]
+    forth, back, *rest = (one["messages"][1]["content"] for one in asked(url, "pairs"))
+    assert "<answer_1>\nlonger\n</answer_1>\n\n<answer_2>\nfour\n" in forth
+    assert "<answer_1>\nfour\n</answer_1>\n\n<answer_2>\nlonger\n" in back
+    assert "<question>\nWhich?\n" in forth
+    assert "<reference>" not in forth + back  # it would tell which of the two that is
+    assert len(rest) == 4
+    assert Judge(url, "first", pairwise=True).grade_row("long", question) == 0.5  # it favours a place
+    silent = Judge(url, "mute", pairwise=True)
+    assert (silent.grade_row("long", question), silent.totals(["long"], [question])) == (0.5, {"unrated": 1})
 
 
 def test_tries_again(url, row):

@@ -34,7 +34,3 @@ def test_references_without_a_mark_or_a_number():
     assert Marker().grade("{{ans:7}}", "It is 7") == 1.0
     assert Marker().grade("{{ans:Blue}}", "blue") == 1.0
     assert Marker(begin="<b>", end="</b>").grade("<b>30 %</b>", "<b>30%</b>") == 1.0
-
-
-def test_generation_may_stop_at_the_end_mark():
-    assert Marker(end="</b>").stop == "</b>"
