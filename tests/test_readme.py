@@ -25,8 +25,8 @@ COMMANDS = [
 
 
 def test_the_readme_has_the_commands_that_are_run_here():
-    assert [language for language, _ in BLOCKS] == ["bash", "yaml", "bash", "python", "bash", "yaml", "bash"]
-    assert len(COMMANDS) == 17
+    assert " ".join(language for language, _ in BLOCKS) == "bash yaml bash python bash yaml bash bash bash"
+    assert len(COMMANDS) == 20
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
@@ -34,7 +34,11 @@ def test_make_targets_exist(command):
     subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
 
 
-FTLAB = [pytest.param(c, marks=[pytest.mark.slow] * ("folds" in c)) for c in COMMANDS if c.startswith("ftlab")]
+FTLAB = [
+    pytest.param(command, marks=[pytest.mark.slow] * any(name in command for name in ("folds", "sweep")))
+    for command in COMMANDS
+    if command.startswith("ftlab")
+]
 
 
 @pytest.mark.parametrize("command", FTLAB)
@@ -47,6 +51,9 @@ def test_commands_run(command, finished, workplace, monkeypatch):
         shutil.rmtree("prepared", ignore_errors=True)
     if args[0] in ("fit", "folds"):
         args += [*SHORT, "--trainer.max_epochs=3", "--exam=null", "--wandb.mode=off"]
+    if args[0] == "sweep":
+        short = ["--trials=2", "--steps=4", "--trainer.limit_val_batches=2"] if "--find-lr" in args else ["--trials=1"]
+        args += [*short, *(SHORT if "--find-lr" not in args else []), "--wandb.mode=off"]
     if args[:2] == ["methods", "check"]:
         args += ["--only", "[1,2,3]"]  # tests/conformance runs them all
     assert main(args) == 0

@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 from fitting import fit_once
 from matplotlib import pyplot as plt
 
-from ftlab.diagnosis import Curves
+from ftlab.diagnosis import Curves, Series
 from ftlab.diagnosis.sparkline import sparkline
 from ftlab.runs import Run
 
@@ -56,6 +56,7 @@ def fit(base: str, step: str) -> Run:
 def row(base: str, step: str, run: Run) -> dict[str, Any]:
     """Return what a run changed and what came out."""
     summary = run.summary
+    curves = Curves.of_rows(run.metrics())
     return {
         "run": step,
         "why": _why(base, step),
@@ -65,8 +66,17 @@ def row(base: str, step: str, run: Run) -> dict[str, Any]:
         "evidence": summary["diagnosis"]["evidence"][0],
         "before": summary["exam"]["before"]["score"],
         "exam": summary["exam"]["after"],
+        "p_value": summary["exam"]["p_value"],
         "advice": summary["diagnosis"]["advice"],
+        "losses": {
+            name: points(series) for name, series in (("train", curves.train), ("validation", curves.validation))
+        },
     }
+
+
+def points(series: Series) -> list[list[float]]:
+    """Return each step with its loss, of which four digits are kept."""
+    return [[step, float(f"{loss:.4g}")] for step, loss in zip(series.steps, series.values, strict=True)]
 
 
 def settings(base: str, step: str) -> dict[str, Any]:
@@ -92,7 +102,7 @@ def table(rows: list[dict[str, Any]], runs: list[Run]) -> str:
         changed = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
         score = found["exam"]
         lines.append(
-            f"{found['run']}  {', '.join(changed) or ', '.join(f'{k} {v}' for k, v in new.items()):34} "
+            f"{found['run']}  {', '.join(changed) or ', '.join(f'{k} {v}' for k, v in new.items()):50} "
             f"{found['state']:14} exam {found['before']:.0f} -> {score['score']:.0f} "
             f"({score['low']:.0f} to {score['high']:.0f})   {found['seconds']:.0f} s"
         )

@@ -177,7 +177,7 @@ def test_a_grid_with_a_fault_is_killed_and_goes_on(own_workplace):
     assert again.returncode == 0, again.stderr[-3000:]
     lines = [line.split() for line in again.stdout.splitlines()]
     assert lines[1][:4] == ["1", "missing.jsonl", "-", "failed"]
-    assert "missing.jsonl: no such file" in again.stdout
+    assert "missing.jsonl: no such data file" in again.stdout
     assert lines[2][:2] + lines[2][3:4] == ["2", "experiments/lesson/train_1k.jsonl", "done"]
     runs = sorted(folder.glob("trial-0002/2*"))
     assert len(runs) == 2

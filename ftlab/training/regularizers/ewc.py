@@ -22,8 +22,10 @@ class EWC(Regularizer):
 
     F is the diagonal of the base's Fisher information, the mean square of the gradient of the log-probability of
     answers, taken once over a sample before the first step: F_i = sum over examples of (d log p(answer | prompt) /
-    d w_i)^2, divided by the number of answer tokens. For methods that train the base's own weights; it keeps the base's
-    and F in memory, twice what is trained.
+    d w_i)^2, divided by the number of answer tokens. For methods that train the base's own weights, and those that add to
+    them: for LoRA, w - w_base is scaling * B A. Of each weight that is trained itself it keeps the base's and F in
+    memory; of each that is added to, F alone, but the sum added is formed at each step and kept until the backward
+    pass. Either is twice the weights that change, in fp32, however small the rank.
 
     Source: Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", 2017, arXiv:1612.00796.
     """
@@ -46,23 +48,47 @@ class EWC(Regularizer):
         require(self.examples >= 1, "regularizer.examples", self.examples, "1 or more")
 
     def prepare(self, model: Any, method: Method, start: Start, batches: list[dict[str, Tensor]]) -> None:
-        """Take the Fisher information of the base.
+        """Take the Fisher information of the base, and find the layers that a method adds to.
 
         Raises:
-            SettingError: the method trains weights that the base does not have.
+            SettingError: the method trains what neither is a weight of the base nor adds to one, or adds to one that
+                has no gradient.
         """
-        from ftlab.training.regularizers.fisher import fisher
+        import torch
 
-        if added := start.added():
+        from ftlab.training.regularizers.fisher import fisher
+        from ftlab.training.regularizers.updates import elsewhere, updates
+
+        self._start = start
+        self._updates = updates(model, start)
+        if strange := elsewhere(start, self._updates):
             raise SettingError(
                 "regularizer",
-                f"EWC knows what the base's own weights matter, and {method.title} trains others ({added[0]}); take "
-                "L2ToBase or KLToBase, or a method such as Full or Freeze",
+                f"EWC knows what the base's own weights matter, and what {method.title} trains is neither one of them "
+                f"nor added to one ({strange[0]}); take KLToBase, which compares answers",
             )
-        self._start = start
-        self._fisher = fisher(model, start, batches, drawn=self.labels == "model")
+        known = dict(model.named_parameters(remove_duplicate=False))  # a tied one by all of its names
+        with torch.no_grad():
+            changed = [name for update in self._updates for name, _ in update.changes()]
+        for name in changed:
+            if name not in known or not known[name].is_floating_point() or known[name].element_size() == 1:
+                raise SettingError(
+                    "regularizer",
+                    f"EWC needs a gradient of each weight of the base that changes, and {name} has none, as quantized "
+                    "weights have not; take L2ToBase or KLToBase, or load the base in full",
+                )
+        frozen = {name: known[name] for name in changed if name not in start.values}
+        self._fisher = fisher(model, start, batches, self.labels == "model", frozen)
 
     def penalty(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor:
         """Return the batch's part of strength / 2 * sum F_i (w_i - w_base,i)^2."""
-        parts = [(self._fisher[name] * (now - base) ** 2).sum() for name, now, base in self._start.moved(model)]
+        import torch
+
+        # Of a start such as PiSSA's most cancels out, which leaves nothing right of products in bf16.
+        with torch.autocast(next(model.parameters()).device.type, enabled=False):
+            changes = {name: now - base for name, now, base in self._start.moved(model)}
+            for update in self._updates:
+                for name, change in update.changes():  # which may be of a weight that is trained as well
+                    changes[name] = changes[name] + change if name in changes else change
+            parts = [(self._fisher[name] * change**2).sum() for name, change in changes.items()]
         return sum(part.to(parts[0].device) for part in parts) * (self.strength / 2) * share(batch)

@@ -5,11 +5,12 @@ It imports torch; regularizers import it where they use it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -19,24 +20,32 @@ from ftlab.training.loss import next_token_logits
 from ftlab.training.regularizers.start import Start
 
 
-def fisher(model: Any, start: Start, batches: Sequence[dict[str, Tensor]], drawn: bool) -> dict[str, Tensor]:
-    """Return the diagonal of the Fisher information at the start, for each supervised token, by parameter.
+def fisher(
+    model: Any,
+    start: Start,
+    batches: Sequence[dict[str, Tensor]],
+    drawn: bool,
+    frozen: Mapping[str, nn.Parameter] | None = None,
+) -> dict[str, Tensor]:
+    """Return the diagonal of the Fisher information at the start, for each supervised token, by parameter of the base.
+
+    The model is left as it was, which of its parameters are trained and their gradients included.
 
     With answers drawn from the model the gradients of an example's tokens are uncorrelated and have mean zero, so the
     square of their sum is expected to be the sum of their squares: one backward pass for an example is enough.
 
     Args:
         model: the base with the method applied, whatever its weights by now.
-        start: the parameters, and their values.
+        start: the trained parameters, and their values; of those that the base has, it is taken.
         batches: of one example each.
         drawn: whether answers are drawn from the model (always the same ones) or taken from the batches.
+        frozen: further parameters of the base, by name, which are not trained.
     """
-    sums = {name: torch.zeros_like(p, dtype=_exact(p)) for name, p in start.values.items()}
+    weights = {name: value for name, value in start.values.items() if name in start.own} | dict(frozen or {})
+    sums = {name: torch.zeros_like(p, dtype=_exact(p)) for name, p in weights.items()}
     tokens = 0
     random = torch.Generator().manual_seed(0)
-    with evaluation_mode(model), start.restored(model), torch.enable_grad():
-        for value in start.values.values():
-            value.requires_grad_(True)
+    with evaluation_mode(model), start.restored(model), _free(weights.values()), torch.enable_grad():
         for batch in tqdm(batches, desc="Fisher", unit=" examples", delay=2, leave=False):
             logits, batch = next_token_logits(model, batch)
             learnt = batch["labels"][:, 1:] != IGNORE
@@ -45,14 +54,25 @@ def fisher(model: Any, start: Start, batches: Sequence[dict[str, Tensor]], drawn
                 chances = logits.detach().softmax(-1).cpu()
                 labels = torch.multinomial(chances, 1, generator=random)[:, 0].to(labels.device)
             loss = functional.cross_entropy(logits, labels, reduction="sum")
-            gradients = torch.autograd.grad(loss, list(start.values.values()), allow_unused=True)
+            gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
             for total, gradient in zip(sums.values(), gradients, strict=True):
                 if gradient is not None:  # an expert that no token was sent to
                     total += gradient.to(total.dtype).square()
             tokens += len(labels)
-        for value in start.values.values():
-            value.requires_grad_(False)
     return {name: total / tokens for name, total in sums.items()}
+
+
+@contextmanager
+def _free(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let gradients of frozen parameters be taken for a while."""
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def _exact(tensor: Tensor) -> torch.dtype:

@@ -40,12 +40,11 @@ class L2ToBase(Regularizer):
         Raises:
             SettingError: the method trains what neither is a weight of the base nor adds to one.
         """
-        from ftlab.training.regularizers.updates import updates
+        from ftlab.training.regularizers.updates import elsewhere, updates
 
         self._start = start
         self._updates = updates(model, start)
-        prefixes = tuple(f"{update.name}." for update in self._updates)
-        if strange := [name for name in start.added() if not name.startswith(prefixes)]:
+        if strange := elsewhere(start, self._updates):
             raise SettingError(
                 "regularizer",
                 f"L2ToBase measures how far weights move, and what {method.title} trains is neither a weight of the "
