@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,14 +15,14 @@ from ftlab.data.module import ChatData
 from ftlab.data.rows import Row
 from ftlab.errors import SettingError, choices_help, require
 from ftlab.exam.exam import Exam
-from ftlab.exam.memorisation import measure_memorisation
+from ftlab.exam.memorisation import FEWEST, measure_memorisation
 from ftlab.exam.outcome import compare_sittings, describe_retention
 from ftlab.exam.shots import require_enough
 from ftlab.runs import Run
 from ftlab.training.tuner import FineTuner
 
-#: Answers generated together where no exam says how many the memory holds.
-_UNSET_BATCH = 16
+#: Answers to training questions that are generated together, where the exam does not ask for fewer.
+_BATCH = 16
 
 
 @dataclass
@@ -34,7 +35,8 @@ class Examination:
 
     def __post_init__(self) -> None:
         """Refuse names that are no folders, and fewer questions than none."""
-        require(self.memorisation >= 0, "memorisation", self.memorisation, "a number of questions, 0 for none")
+        enough = self.memorisation == 0 or self.memorisation >= FEWEST
+        require(enough, "memorisation", self.memorisation, f"a number of questions, {FEWEST} or more, or 0 for none")
         for name in self.retention:
             require(bool(re.fullmatch(r"[\w-]+", name)), "retention", name, "a name of letters, digits, - and _")
 
@@ -96,8 +98,13 @@ class Examination:
         """Return how many training answers come back on changed questions; None where it is not asked, or not told."""
         if not self.memorisation:
             return None
-        size, rows = self.exam.batch_size if self.exam else _UNSET_BATCH, _own_rows(data)
-        return measure_memorisation(tuner.model, tuner.chat, rows, self.memorisation, data.max_length, size)
+        size = min(self.exam.batch_size, _BATCH) if self.exam else _BATCH
+        rows = _own_rows(data)
+        try:
+            return measure_memorisation(tuner.model, tuner.chat, rows, self.memorisation, data.max_length, size)
+        except Exception as error:  # such as out of memory: hours of training must not be lost for a figure beside them
+            warnings.warn(f"memorisation was not measured ({type(error).__name__}: {error})", stacklevel=2)
+            return None
 
     def outcome(self, run: Run) -> dict[str, Any]:
         """Return what came out, by the keys of a run's summary; None where there is nothing."""

@@ -15,7 +15,7 @@ from ftlab.diagnosis.findings import MEMORISED, Findings
 _USUAL_RATE, _USUAL_RATE_FULL = 2e-4, 2e-5
 
 #: Below this share of the usual rate, a loss that stays where it was asks for more and not for less.
-_LOW_RATE = 0.02
+_LOW_RATE = 0.5
 
 #: How many times the epochs an underfitted run is given, at least and at most.
 _LONGER = (2, 4)
@@ -67,8 +67,7 @@ def _failed(findings: Findings) -> Advice:
     if not findings.lost and curves.lr and curves.lr < _LOW_RATE * _usual(curves):
         return Advice(
             f"the learning rate {curves.lr:g} is too low for anything to be learnt",
-            "raise the rate tenfold",
-            _rate(curves, curves.lr * 10),
+            *_raised(curves),
         )
     return Advice(
         "the learning rate is too high" + (f" ({curves.lr:g})" if curves.lr else ""),
@@ -93,6 +92,8 @@ def _unstable(findings: Findings) -> Advice:
 
 def _underfitting(findings: Findings) -> Advice:
     curves = findings.curves
+    if findings.creeps and not findings.learnt and not findings.still_falls:
+        return Advice("the loss falls next to nothing: the rate is far too low", *_raised(curves))
     course = findings.validation or findings.train
     low = curves.lr is not None and curves.lr < 0.3 * _usual(curves)
     shallow = course is not None and course.end > 0.5 * max(c.start for c in findings.courses)
@@ -174,6 +175,12 @@ def _lower(curves: Curves) -> float | None:
     if not curves.lr:
         return None
     return min(curves.lr / 10, math.sqrt(curves.lr * _usual(curves)))
+
+
+def _raised(curves: Curves) -> tuple[str, dict[str, Any]]:
+    """Return the advice to raise the rate, and the settings."""
+    factor = 3 if curves.lr and curves.lr > _usual(curves) else 10
+    return f"raise the rate {factor} times", _rate(curves, curves.lr and curves.lr * factor)
 
 
 def _rate(curves: Curves, rate: float | None) -> dict[str, Any]:

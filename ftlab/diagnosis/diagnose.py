@@ -68,13 +68,13 @@ def _state(findings: Findings) -> State:
     improved = findings.gain is not None and findings.gain > 0
     low = any(course.end < LOW for course in findings.courses)
     learning = findings.learnt or low or improved or findings.still_falls
-    if findings.lost or not (learning or (findings.restless and findings.was_low)):
+    if findings.lost or not (learning or findings.creeps or (findings.restless and findings.was_low)):
         return "failed"
     if findings.restless:
         return "unstable"
     if findings.rise or findings.parting or (curves.verbatim or 0.0) > MEMORISED:
         return "overfitting"
     at_ceiling = improved and curves.result is not None and curves.result.after >= CEILING
-    if findings.still_falls and not at_ceiling:
+    if (findings.still_falls or not learning) and not at_ceiling:
         return "underfitting"
     return "successful" if improved else "converged"

@@ -26,6 +26,9 @@ _RISE_OF_BEST, _RISE_OF_FALL = 0.04, 0.03
 #: Smallest fall of a whole run that is learning, of the first loss.
 _LEARNT = 0.02
 
+#: Standard errors of a trend, and the smallest fall, of a loss that falls too slowly to count as learning.
+_TREND, _CREEP = 2.0, 0.003
+
 #: Losses per token below this are low whatever they began at: nine of ten tokens' worth of certainty.
 LOW = 0.1
 
@@ -78,6 +81,21 @@ class Findings:
             c.start - c.end > SURE * np.hypot(c.end_noise, c.noise) and c.start - c.end > _LEARNT * abs(c.start)
             for c in self.courses
         )
+
+    @cached_property
+    def creeps(self) -> bool:
+        """Whether the validation loss falls, by less than what counts as learning but from one time to the next.
+
+        A trend by Mann (1945) and Kendall (1975): of all pairs of points the later is the lower one far more often.
+        """
+        course = self.validation
+        if course is None or len(course.series) < 4:
+            return False
+        values = course.series.values
+        count = len(values)
+        falls = -np.sign(values[None, :] - values[:, None])[np.triu_indices(count, 1)].sum()
+        sure = falls > _TREND * np.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+        return bool(sure and course.start - course.end > _CREEP * abs(course.start))
 
     @cached_property
     def lost(self) -> bool:

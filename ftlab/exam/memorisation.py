@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 from ftlab.data.chat import Chat
@@ -53,7 +54,8 @@ def measure_memorisation(
         rows have an answer that must change with the question.
     """
     asked: list[tuple[Row, Row]] = []
-    prompts, answers = [], []
+    prompts: list[list[int]] = []
+    answers: list[list[int]] = []
     for row, changed in change_questions(rows, seed=0):  # the same questions in every run on these rows
         if len(asked) == questions:
             break
@@ -66,9 +68,12 @@ def measure_memorisation(
             asked.append((row, changed))
             prompts.append(prompt)
             answers.append(answer[:_LONGEST])
+    room = max(map(len, answers), default=0) + 1
+    fits = [len(prompt) + room <= longest for prompt in prompts]  # longer ones were never seen, and may not fit a model
+    asked, prompts, answers = (list(compress(those, fits)) for those in (asked, prompts, answers))  # type: ignore[assignment]
     if len(asked) < FEWEST:
         return None
-    settings = Generation(max_new_tokens=max(map(len, answers)) + 1, batch_size=batch_size)
+    settings = Generation(max_new_tokens=room, batch_size=batch_size)
     given = generate(model, chat, prompts, settings, "memorisation")
     repeated = [
         {"trained_on": row.prompt[-1]["content"], "asked": changed.prompt[-1]["content"], "answer": row.reference}

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, SettingError
 from ftlab.training.checkpoint_io import SafeCheckpointIO
 from ftlab.training.epoch_loop import EpochLoop
 
@@ -20,9 +20,22 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 
+#: Beginnings of the names of strategies under which no process holds the whole model.
+_SHARDED = ("fsdp", "deepspeed", "model_parallel", "modelparallel")
+
 
 def make_trainer(options: dict[str, Any], loggers: list[Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Return Lightning's Trainer with ftlab's defaults, epoch loop, loggers and callbacks beside the user's own."""
+    """Return Lightning's Trainer with ftlab's defaults, epoch loop, loggers and callbacks beside the user's own.
+
+    Raises:
+        SettingError: the strategy spreads one copy of the weights over devices.
+        FtlabError: Lightning refuses a setting.
+    """
+    strategy = options.get("strategy")
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__
+    if name.lower().startswith(_SHARDED):
+        reason = f"{name} spreads the weights over devices, which methods, checkpoints and exams cannot do; take ddp"
+        raise SettingError("trainer.strategy", reason)
     bar = [TQDMProgressBar()] if options.get("enable_progress_bar") is not False else []
     own = {
         "logger": [*loggers, *_as_list(options.get("logger"))],

@@ -204,6 +204,25 @@ def test_the_line_for_the_terminal():
     assert state_line(found) == f"state      overfitting: {found.evidence[0]}"
 
 
+@pytest.mark.parametrize(
+    ("end", "rate", "state", "factor"),
+    [
+        (2.46, 1e-5, "underfitting", 10),
+        (2.46, 2e-3, "underfitting", 3),
+        (2.5, 1e-5, "failed", 10),
+        (2.5, 2e-3, "failed", 0.1),
+    ],
+)
+def test_a_loss_that_creeps_down_asks_for_a_higher_rate_and_one_that_stands_still_by_its_rate(end, rate, state, factor):
+    draw, steps = np.random.default_rng(0), np.arange(1.0, 201.0)
+    line = np.linspace(2.5, end, 200)
+    train = Series(steps, line * (1 + 0.04 * draw.standard_normal(200)))
+    held_out = Series(steps[19::20], line[19::20] + 0.001 * draw.standard_normal(10))
+    found = diagnose(Curves(train=train, validation=held_out, learning_rate=Series(steps, np.full(200, rate))))
+    assert found.state == state
+    assert found.next["optimizer"]["lr"] == pytest.approx(rate * factor)
+
+
 def test_next_yaml_goes_on_top_of_a_run(tmp_path):
     file = tmp_path / "next.yaml"
     write_next(diagnose(overfitted(rows=100)), file)

@@ -1,6 +1,7 @@
 """Memorisation: which questions are changed and how, and that it is found where it is, and nowhere else."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -163,9 +164,18 @@ def test_a_run_tells_it(finished):
     assert said in run.report_file.read_text()
 
 
-def test_a_number_of_questions_is_wanted():
+@pytest.mark.parametrize("questions", [-1, 9])
+def test_a_number_of_questions_is_wanted(questions):
     with pytest.raises(SettingError, match="memorisation"):
-        Examination(memorisation=-1)
+        Examination(memorisation=questions)
+
+
+def test_what_goes_wrong_costs_the_figure_alone():
+    """A tuner without a model: whatever is raised there must not lose the run."""
+    rows = SimpleNamespace(rows={"train": []}, replayed=0)
+    data = SimpleNamespace(prepare=lambda: rows, max_length=512)
+    with pytest.warns(UserWarning, match=r"memorisation was not measured \(AttributeError: .*model"):
+        assert Examination().memorised(SimpleNamespace(), data) is None
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from ftlab import (
     EWC,
     IA3,
     Adapter,
+    Base,
     Chain,
     DifferentialLR,
     Freeze,
@@ -22,6 +23,7 @@ from ftlab import (
     Prefix,
     Prompt,
     PTuning,
+    QLoRA,
 )
 from ftlab.data.examples import Encoded
 from ftlab.data.loader import collate
@@ -91,6 +93,7 @@ UPDATES = [
     LoRA(r=4, target_modules=["embed_tokens", "up_proj"]),
     Chain([Freeze(norms=True), LoRA(r=2)]),
     Freeze(last=1, head=True),
+    Peft("LORA", {"target_modules": ATTENTION, "r": 4, "lora_bias": True}),
     *(Peft(kind, {"target_modules": ATTENTION, "r": 4}) for kind in ("LOHA", "LOKR", "VERA", "LORA")),
     Peft("ADALORA", {"target_modules": ATTENTION, "init_r": 4, "total_step": 100}),
 ]
@@ -124,7 +127,7 @@ def test_l2_is_as_exact_in_mixed_precision(small_model):
 @pytest.mark.parametrize(
     ("regularizer", "method"),
     [(L2ToBase(), m) for m in (IA3(), Adapter(), Prompt(), LoRA(dora=True), Peft("OFT"))]
-    + [(EWC(), m) for m in (LoRA(), Chain([Freeze(norms=True), LoRA()]))],
+    + [(EWC(), m) for m in (IA3(), Adapter(), Prefix(num_virtual_tokens=3), LoRA(dora=True))],
     ids=lambda x: type(x).__name__,
 )
 def test_what_has_no_meaning_is_refused_in_one_line(small_model, regularizer, method):
@@ -196,6 +199,85 @@ def test_ewc_is_the_distance_weighted_by_the_fisher(small_model):
     assert found.item() == pytest.approx(expected, rel=1e-12)
     for name, gradient in zip(names, torch.autograd.grad(found, parameters), strict=True):
         torch.testing.assert_close(gradient, 7.0 * information[name] * moved[name])
+
+
+def paid(small_model, architecture, method):
+    """Return what EWC at strength 2 makes a model pay, by the merged weights and the Fisher of the whole base."""
+    batches = [batch_of(n) for n in (4, 9, 6)]
+    base, start = applied(small_model(architecture), Full())
+    information = fisher(base, start, batches, drawn=True)
+    ewc = EWC(strength=2.0)
+    model, _ = applied(small_model(architecture), method, ewc, batches)
+    merged = dict(method.merge(copy.deepcopy(model)).named_parameters())
+    distance = ((information[name] * (merged[name] - w) ** 2).sum().item() for name, w in start.values.items())
+    return ewc, model, sum(distance)
+
+
+@pytest.mark.parametrize("method", UPDATES, ids=lambda m: f"{m.title}-{getattr(m, 'init', '')}")
+def test_ewc_of_what_is_added_is_that_of_the_merged_weights(small_model, method):
+    ewc, model, expected = paid(small_model, "qwen2", method)
+    found = penalty(ewc, model, batch_of(8, 5))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert found > 0
+    gradients = torch.autograd.grad(found, list(trainable(model).values()), allow_unused=True)
+    assert all(gradient is not None and gradient.any() for gradient in gradients)
+
+
+def test_ewc_knows_which_way_round_a_weight_is_held(small_model):
+    ewc, model, expected = paid(small_model, "gpt2", LoRA(r=4, target_modules=["c_proj", "c_attn"]))
+    assert penalty(ewc, model, batch_of(8, 5)).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_ewc_of_a_weight_that_is_trained_and_added_to_is_that_of_their_sum(small_model):
+    method = LoRA(r=4, target_modules=["q_proj"])
+    batches = [batch_of(n) for n in (4, 9, 6)]
+    base, start = applied(small_model(), Full())
+    information = fisher(base, start, batches, drawn=True)
+    known, model = shapes(base), method.apply(small_model()).double()
+    own = {name: p for name, p in model.named_parameters() if name.endswith("q_proj.base_layer.weight")}
+    for weight in own.values():
+        weight.requires_grad_(True)
+    ewc, before = EWC(strength=2.0), Start.of(model, known)
+    move(model)
+    ewc.prepare(model, method, before, batches)
+    merged = dict(method.merge(copy.deepcopy(model)).named_parameters())
+    expected = ((information[name] * (merged[name] - w) ** 2).sum().item() for name, w in start.values.items())
+    assert len(own) == 2
+    assert penalty(ewc, model, batch_of(8, 5)).item() == pytest.approx(sum(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4, dropout=0.5), LoRA(r=4, init="pissa"), Freeze(last=1)])
+def test_a_look_at_the_fisher_leaves_nothing_changed_and_is_the_same_when_resumed(small_model, method):
+    fresh, resumed, batches = EWC(), EWC(), [batch_of(9)]
+    model, start = applied(small_model(), method)
+    for p in trainable(model).values():
+        p.grad = torch.ones_like(p)
+    before, moved = state(model), {name: p.detach().clone() for name, p in trainable(model).items()}
+    resumed.prepare(model, method, start, batches)  # the model holds what a checkpoint did
+    after = state(model)
+    assert before[:3] == after[:3]
+    assert all(torch.equal(before[3][name], value) for name, value in after[3].items())
+    assert all((p.grad == 1).all() if p.requires_grad else p.grad is None for p in model.parameters())
+    assert not any(value.requires_grad for value in start.values.values())
+    with torch.no_grad():
+        for name, value in start.values.items():
+            model.get_parameter(name).copy_(value)
+    fresh.prepare(model, method, start, batches)
+    assert not all(torch.equal(moved[name], p) for name, p in trainable(model).items())
+    assert fresh._fisher.keys() == resumed._fisher.keys()
+    assert all(torch.equal(fresh._fisher[name], value) and value.any() for name, value in resumed._fisher.items())
+
+
+def test_ewc_refuses_weights_without_a_gradient_in_one_line():
+    method = QLoRA(r=4)
+    model = Base("ftlab/tiny").load_model(**method.load_kwargs())
+    known = shapes(model)
+    model = method.apply(model)
+    with pytest.raises(
+        SettingError, match=r"^regularizer: EWC .*_proj.*weight has none, .*quantized.*; take L2ToBase"
+    ) as told:
+        EWC().prepare(model, method, Start.of(model, known), [batch_of(8)])
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["", "packed"])

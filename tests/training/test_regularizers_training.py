@@ -14,6 +14,7 @@ PAIRS = [
     pytest.param(lambda s: EWC(s, examples=3), Freeze(last=1), id="EWC-Freeze"),
     pytest.param(lambda s: KLToBase(s), LoRA(r=4), id="KLToBase-LoRA"),
     pytest.param(lambda s: KLToBase(s, positions="all"), Freeze(last=1), id="KLToBase-Freeze"),
+    pytest.param(lambda s: EWC(s, examples=3), LoRA(r=4), id="EWC-LoRA"),
 ]
 
 RECORDED = {}
@@ -148,7 +149,7 @@ def test_a_huge_strength_holds_the_model_where_it_is(run, make, method):
     assert held < 0.1 * free
 
 
-@pytest.mark.parametrize(("make", "method"), PAIRS[:3])
+@pytest.mark.parametrize(("make", "method"), [*PAIRS[:3], PAIRS[-1]])
 def test_a_resumed_run_is_held_to_the_same_base(run, make, method, tmp_path):
     whole = run(method, make(30.0), steps=4, save=tmp_path / "c.ckpt")
     resumed = run(method, make(30.0), steps=4, resume=tmp_path / "c.ckpt")

@@ -228,3 +228,9 @@ def test_groups_must_be_a_partition():
     tuner = FineTuner("ftlab/tiny", Forgetful(), seed=3)
     with pytest.raises(FtlabError, match="every trainable parameter must be in one group"):
         trainer(max_steps=1).fit(tuner, ChatData(train=str(LESSON / "train_100.jsonl")))
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3", "model_parallel"])
+def test_a_strategy_that_spreads_the_weights_is_refused(strategy):
+    with pytest.raises(SettingError, match=f"{strategy} spreads the weights"):
+        make_trainer({"strategy": strategy}, [], [])

@@ -22,10 +22,10 @@ class EWC(Regularizer):
 
     F is the diagonal of the base's Fisher information, the mean square of the gradient of the log-probability of
     answers, taken once over a sample before the first step: F_i = sum over examples of (d log p(answer | prompt) /
-    d w_i)^2, divided by the number of answer tokens. For methods that train the base's own weights, and those that add to
-    them: for LoRA, w - w_base is scaling * B A. Of each weight that is trained itself it keeps the base's and F in
-    memory; of each that is added to, F alone, but the sum added is formed at each step and kept until the backward
-    pass. Either is twice the weights that change, in fp32, however small the rank.
+    d w_i)^2, divided by the number of answer tokens. For methods that train the base's own weights, and for those that
+    add to them: for LoRA, w - w_base is scaling * B A. Of each weight that is trained itself, the base's and F are kept
+    in memory; of each that is added to, F, and from each step's loss to its backward pass the sum that is added. In
+    both cases that is twice the weights that change, however small the rank, and their gradients while F is taken.
 
     Source: Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", 2017, arXiv:1612.00796.
     """

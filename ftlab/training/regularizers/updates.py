@@ -73,8 +73,8 @@ class LowRank(Update):
         """Yield the name of each parameter of the base that is added to, and what is, as a tensor of its shape."""
         b, a = self._factors()
         product = self.layer.scaling[self._adapter] * (b @ a)
-        embedding = not self.layer.lora_A
-        yield self._base(), product.T if embedding or self.layer.fan_in_fan_out else product
+        transposed = not self.layer.lora_A or getattr(self.layer, "fan_in_fan_out", False)  # the former: an embedding
+        yield self._base(), product.T if transposed else product
         if (bias := self._bias()) is not None:
             yield self._base("bias"), bias
 
