@@ -28,11 +28,12 @@ HERE = Path(__file__).parent
 TABLE = re.compile(r"(<!-- advice -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 
 #: The ladder's run that ends in a state, and what is changed so that thirty runs take less than half an hour: losses
-#: alone tell what became of it, and half of the passes over a hundred rows are enough to learn them by heart.
+#: alone tell what became of it, and at one and a half times the rate 25 passes over a hundred rows are enough to learn
+#: them by heart (at the ladder's own, two of five seeds do not overfit).
 BAD = {
     "failed": ("1", ["--trainer.val_check_interval=4"]),
     "underfitting": ("2", ["--trainer.val_check_interval=4"]),
-    "overfitting": ("3", ["--trainer.max_epochs=25"]),
+    "overfitting": ("3", ["--trainer.max_epochs=25", "--optimizer.lr=1.5e-3"]),
 }
 EQUAL = ["--exam=null", "--wandb.mode=off", "--trainer.enable_progress_bar=false"]
 

@@ -13,6 +13,8 @@ _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operato
 _WORDS = re.compile(r"(?P<metric>[\w./-]+) *(?P<sign>>=|<=|>|<) *(?P<limit>[-+.\deE]+)(?P<before> +of +before)?")
 #: What a rule looks like, for messages.
 EXAMPLE = "exam/score if retention/score >= 0.9 of before"
+#: Parts of the names of metrics of which less is better.
+LOWER_IS_BETTER = {"loss", "perplexity", "penalty", "gradient_norm"}
 
 
 @dataclass(frozen=True)

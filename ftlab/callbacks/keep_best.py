@@ -11,12 +11,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from ftlab.callbacks.condition import BestRule, Condition
+from ftlab.callbacks.condition import LOWER_IS_BETTER, BestRule, Condition
 from ftlab.callbacks.sit_exam import SitExam, has_validation
 from ftlab.errors import require
-
-#: Parts of the names of metrics of which less is better.
-LOWER_IS_BETTER = {"loss", "perplexity", "penalty", "gradient_norm"}
 
 
 class KeepBest(pl.Callback):
@@ -80,11 +77,11 @@ class KeepBest(pl.Callback):
         """
         found = {str(name): float(value) for name, value in trainer.callback_metrics.items() if "/score" not in name}
         sat = {e.key: e.latest[1] for e in self.exams if e.latest is not None and e.latest[0] == trainer.global_step}
-        return trainer.strategy.broadcast(found | _scores(sat))
+        return trainer.strategy.broadcast(found | named_scores(sat))
 
     def before(self) -> dict[str, float]:
         """Return the scores before training, by the same names."""
-        return _scores({e.key: e.before for e in self.exams if e.before is not None})
+        return named_scores({e.key: e.before for e in self.exams if e.before is not None})
 
     def _compare(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics, decides = self.metrics(trainer), self.rule.metric
@@ -176,7 +173,7 @@ class StopEarly(pl.Callback):
             self.stopped = trainer.should_stop = True
 
 
-def _scores(by_exam: dict[str, float]) -> dict[str, float]:
+def named_scores(by_exam: dict[str, float]) -> dict[str, float]:
     """Return scores by the names of their metrics."""
     found = {f"{key}/score": value for key, value in by_exam.items()}
     if retained := [value for key, value in by_exam.items() if key.startswith("retention/")]:

@@ -36,24 +36,33 @@ def plan(options: argparse.Namespace, rest: Sequence[str]) -> tuple[Sweep, list[
     """
     if options.steps < VALIDATIONS:
         raise FtlabError(f"--steps: {options.steps} is not {VALIDATIONS} or more")
+    configs = option_values(rest, "--config", "-c")
+    if not configs:
+        raise FtlabError("--find-lr: of which run? ftlab sweep --find-lr --config X.yaml")
     base = Resolved(rest)
     rate = base.experiment.tuner.optimizer.lr
-    low, high, count = options.low or rate / REACH, options.high or rate * REACH, options.trials or RATES
+    low = rate / REACH if options.low is None else options.low
+    high = rate * REACH if options.high is None else options.high
+    count = RATES if options.trials is None else options.trials
     if not 0 < low < high:
         raise FtlabError(f"--low: {low:g} is not above 0 and below {high:g}, the highest rate")
     if count < 2:
         raise FtlabError(f"--trials: {count} is not 2 or more")
     rates = [float(f"{each:.2g}") for each in np.geomspace(low, high, count)]
-    every = max(1, options.steps // VALIDATIONS) * int(base.trainer_options["accumulate_grad_batches"])
+    own = base.trainer_options["max_steps"]
+    steps = min(options.steps, own) if own > 0 else options.steps
+    every = max(1, steps // VALIDATIONS) * int(base.trainer_options["accumulate_grad_batches"])
     short = {} if options.exams else {"exam": "null", "retention": "null", "best": "null"}
     short |= {
         "early_stopping": "null",
-        "trainer.max_steps": str(options.steps),
+        "memorisation": "0",
+        "trainer.log_every_n_steps": "1",
+        "trainer.max_steps": str(steps),
         "trainer.val_check_interval": str(every),
         "trainer.check_val_every_n_epoch": "null",
     }
     sweep = Sweep(
-        config=option_values(rest, "--config", "-c"),
+        config=configs,
         space={"optimizer.lr": list(dict.fromkeys(rates))},
         name=options.name or f"{base.settings.name}-lr",
         sampler="grid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,9 @@ def run_sweep(args: Sequence[str]) -> int:
     if file:
         source = SweepFile(file)
         sweep = source.read(**{key: getattr(options, key) for key in ("name", "trials", "timeout", "storage")})
+        for option in (arg.partition("=")[0].removeprefix("--").rstrip("+") for arg in rest if arg.startswith("--")):
+            if any(f"{option}.".startswith(f"{key}.") for key in sweep.domains):
+                raise FtlabError(f"--{option}: the space of {file} sets this; take it out of one of them")
         base = [*(f"--config={config}" for config in sweep.configs), *rest]
         _load_plugins(base)
         return _conduct(sweep, source, base, [], options.again)
@@ -94,7 +98,7 @@ def _conduct(sweep: Sweep, source: SweepFile | None, base: list[str], short: lis
             if trial.state.is_finished():
                 tell(slot)
         Conductor(study, command, tell).run()
-        for told in close(study, " ".join(base)):
+        for told in close(study, shlex.join(base)):
             print(told)
     except KeyboardInterrupt:
         print("ftlab: interrupted; the same command goes on with the trials that are left", file=sys.stderr)

@@ -97,7 +97,10 @@ def _underfitting(findings: Findings) -> Advice:
     course = findings.validation or findings.train
     low = curves.lr is not None and curves.lr < 0.3 * _usual(curves)
     shallow = course is not None and course.end > 0.5 * max(c.start for c in findings.courses)
-    longer = _LONGER[1] if shallow else _LONGER[0] if course and course.fall < 0.15 * findings.whole_fall else 3
+    fall = course.fall if course else 0.0
+    left = fall / max(abs(course.end), 1e-12) if course else 1.0  # what the last third has brought, of what is left
+    slight = fall < 0.15 * findings.whole_fall and left < 0.25
+    longer = _LONGER[1] if shallow or left > 0.5 else _LONGER[0] if slight else 3
     settings = _length(curves, longer)
     text = f"{longer} times the epochs"
     if low and shallow:

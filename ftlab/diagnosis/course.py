@@ -82,8 +82,10 @@ class Course:
         if count < 2:
             return None
         x, values = way(series, rates, last), series.values
-        tail = slice(min(int(np.searchsorted(x, 1 - TAIL)), count - (2 if averaged else 5), count - count // 6), None)
-        tail = slice(max(0, tail.start), None)
+        first = max(0, min(int(np.searchsorted(x, 1 - TAIL)), count - (2 if averaged else 5), count - count // 6))
+        if first and x[-1] - x[first] < TAIL / 2:  # the last validation may follow close upon the one before
+            first -= 1
+        tail = slice(first, None)
         own = _own_noise(values, averaged)
         width = max(1, count // 10) if count >= 30 else 3 if count >= (6 if averaged else 4) else 1
         smooth = rolling_median(values, width)

@@ -16,8 +16,8 @@ SURE = 3.0
 #: The same for the fall at the end, which must also be worth going on for: 1 of 80.
 _SURE_OF_FALL = 2.2
 
-#: A tail that falls by less than this share of the whole fall is flat; where the exam leaves room, a fall by `_ROOM` of
-#: the level counts too: the first steps teach a format, and may dwarf what there still is to learn.
+#: A tail that falls by less than this share of the whole fall is flat. The first steps teach a format, and may dwarf
+#: what there is to learn: a fall by `_ROOM` of the level counts too, unless an exam has shown that little room is left.
 _FLAT, _ROOM = 0.06, 0.15
 
 #: Smallest rise of the validation loss above its best that counts: of the best, and of the whole fall.
@@ -176,8 +176,8 @@ class Findings:
             return False
         much = course.fall > max(_FLAT * self.whole_fall, _LEARNT * abs(course.start))
         result = self.curves.result
-        if result and result.after < ROOM and not much:
-            much = course.fall > _ROOM * abs(course.end)
+        if result is None or result.after < ROOM:
+            much = much or course.fall > _ROOM * abs(course.end)
         return much and course.fall > _SURE_OF_FALL * course.fall_noise
 
     def unsure(self, course: Course) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 from ftlab.comparison import compare, find_runs, read_entries
 from ftlab.errors import FtlabError
 from ftlab.report.compare_page import write_comparison
-from ftlab.runs import Run
+from ftlab.sweep.domain import Choice, Range
 from ftlab.sweep.settings import Sweep
 from ftlab.sweep.study import Study
 from ftlab.sweep.table import best, counts, written
+
+#: A number so near to an end of its range, as a share of it, may well be better beyond.
+NEAR = 0.05
 
 
 def close(study: Study, before: str) -> list[str]:
@@ -36,7 +40,8 @@ def close(study: Study, before: str) -> list[str]:
         lines += importances(study)
         file = sweep.folder / "best.yaml"
         told = f"# Trial {found + 1} of sweep {sweep.name}: {sweep.objective} {trial.value:.6g}\n"
-        text = yaml.safe_dump(fragment(sweep, trial), sort_keys=False, allow_unicode=True)
+        kept = trial.user_attrs.get("settings") or fragment(sweep, trial.params, {})
+        text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
         file.write_text(told + text, encoding="utf-8")
         lines.append(f"settings   {file}   ftlab fit {before} --config {file}")
     try:
@@ -46,18 +51,18 @@ def close(study: Study, before: str) -> list[str]:
     return [*lines, f"page       {page}   ftlab compare {sweep.folder}"]
 
 
-def fragment(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
+def fragment(sweep: Sweep, params: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's settings as a config that goes on top of the run's own.
 
     Of a class, such as the method, all settings are there: the class that a part of them belongs to has to be named.
 
     Args:
         sweep: its settings.
-        trial: one that has run to its end.
+        params: the trial's, as the study has them.
+        config: resolved settings of its run.
     """
-    config = Run.open(trial.user_attrs["run"]).config if "run" in trial.user_attrs else {}
     found: dict[str, Any] = {}
-    for key, value in sweep.settings(trial.params).items():
+    for key, value in sweep.settings(dict(params)).items():
         parts = key.split(".")
         for depth in range(1, len(parts) + 1):
             section = _inside(config, parts[:depth])
@@ -72,15 +77,11 @@ def fragment(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def edges(sweep: Sweep, trial: FrozenTrial) -> list[str]:
-    """Return a line for each number whose best value is the lowest or highest that could be taken."""
+    """Return a line for each number whose best value is the lowest or highest that could be taken, or near to it."""
     lines = []
     for key, domain in sweep.domains.items():
-        numbers = [end for end in domain.ends if isinstance(end, (int, float)) and not isinstance(end, bool)]
-        if len(numbers) < max(2, len(domain.ends)) or key == "seed_everything":
-            continue
-        which = {min(numbers): "lowest", max(numbers): "highest"}.get(trial.params.get(key))  # type: ignore[arg-type]
-        if which:
-            lines.append(f"           {key} is best at the {which} value it could take; wider may be better")
+        if key != "seed_everything" and key in trial.params and (where := _edge(domain, trial.params[key])):
+            lines.append(f"           {key} is best {where} value it could take; wider may be better")
     return lines
 
 
@@ -94,6 +95,20 @@ def importances(study: Study) -> list[str]:
     except (ValueError, RuntimeError):  # all trials came to the same
         return []
     return ["matters    " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items())]
+
+
+def _edge(domain: Choice | Range, value: Any) -> str | None:
+    numbers = [end for end in domain.ends if isinstance(end, (int, float)) and not isinstance(end, bool)]
+    if len(numbers) < max(2, len(domain.ends)):
+        return None
+    low, high = min(numbers), max(numbers)
+    if value in (low, high):
+        return f"at the {'lowest' if value == low else 'highest'}"
+    if isinstance(domain, Choice):
+        return None
+    low, high, value = (math.log(each) if domain.log else each for each in (low, high, value))
+    share = (value - low) / (high - low)
+    return "near the lowest" if share <= NEAR else "near the highest" if share >= 1 - NEAR else None
 
 
 def _inside(config: Any, parts: list[str]) -> Any:

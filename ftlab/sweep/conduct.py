@@ -12,6 +12,7 @@ import optuna
 
 from ftlab.errors import FtlabError
 from ftlab.runs import Run
+from ftlab.sweep.closing import fragment
 from ftlab.sweep.judge import Judge
 from ftlab.sweep.outcome import objective_of
 from ftlab.sweep.process import last_error, run_child
@@ -62,6 +63,10 @@ class Conductor:
         """Run a trial and record what came of it; return why it failed, if it did."""
         slot = trial.user_attrs["slot"]
         name = trial_name(self.study.sweep.name, slot)
+        if _has_ended(name, trial.user_attrs.get("began")):
+            error = self._record(trial, name)
+            self.tell(slot)
+            return error
         log = self.study.sweep.folder.parent / name / "output.txt"
         sweep = self.study.sweep
         id = self.study.id_of(trial.number)
@@ -88,8 +93,7 @@ class Conductor:
     def _record(self, trial: optuna.Trial, name: str) -> str | None:
         """Record a trial whose run has ended as it should; return why it failed all the same, if it did."""
         run = Run.newest(name, "summary.json")
-        attributes = self.study.storage.get_trial(self.study.id_of(trial.number)).user_attrs
-        if "stopped" in attributes:
+        if "stopped" in self.study.attributes(trial):
             self.study.pruned(trial)
             return None
         try:
@@ -97,8 +101,18 @@ class Conductor:
         except FtlabError as error:
             self.study.failed(trial, str(error))
             return str(error)
-        self.study.done(trial, value, run.folder)
+        self.study.done(trial, value, run.folder, fragment(self.study.sweep, trial.params, run.config))
         return None
+
+
+def _has_ended(name: str, began: float | None) -> bool:
+    """Return whether the run of an attempt that was cut off since is here and whole: only its record was lost."""
+    if began is None:
+        return False
+    try:
+        return Run.newest(name, "summary.json").config_file.stat().st_mtime >= began
+    except FtlabError:
+        return False
 
 
 def trial_name(sweep: str, slot: int) -> str:

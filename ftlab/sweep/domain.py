@@ -116,6 +116,11 @@ def read_domain(given: Any, key: str) -> Choice | Range:
 
 def _choice(given: list[Any], key: str) -> Choice:
     require(bool(given), key, given, "a list with a value in it")
+    for value in given:
+        try:
+            json.dumps(value)
+        except TypeError as error:  # YAML has dates, sets and bytes too
+            raise SettingError(key, f"{value} is a {type(value).__name__} to YAML; put it in quotes") from error
     found = Choice(tuple(given))
     seen: list[Label] = []
     for label in found.labels:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from dataclasses import asdict, dataclass
+
+from ftlab.errors import SettingError
 
 #: Tells a trial's process what it is a trial of; an address may hold a password, which an option would show to all.
 VARIABLE = "FTLAB_TRIAL"
@@ -36,11 +39,25 @@ class Judge:
     def stops(self, value: float, validation: int, last: bool) -> bool:
         """Record the objective at a validation; return whether the trial is to be ended, which is recorded too.
 
+        Where the database does not answer the trial goes on: its training is worth more than one report.
+
         Args:
             value: of the objective.
             validation: which of the trial's, from 1.
             last: whether the trial ends here anyway.
         """
+        from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return self._recorded(value, validation, last)
+        except UpdateFinishedTrialError:  # it was taken for dead, and is run again elsewhere
+            return True
+        except (OptunaError, SQLAlchemyError, SettingError):
+            warnings.warn("the sweep's database does not answer; the trial goes on unreported", stacklevel=2)
+            return False
+
+    def _recorded(self, value: float, validation: int, last: bool) -> bool:
         import optuna
 
         from ftlab.sweep.search import make_pruner
@@ -54,8 +71,6 @@ class Judge:
             stops = not math.isfinite(value) or (not last and pruner.prune(study, storage.get_trial(self.trial)))
             if stops:
                 storage.set_trial_user_attr(self.trial, "stopped", {"validation": validation, "value": repr(value)})
-        except optuna.exceptions.UpdateFinishedTrialError:  # it was taken for dead, and is run again elsewhere
-            stops = True
         finally:
             storage.remove_session()
             storage.engine.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ftlab.callbacks.keep_best import named_scores
 from ftlab.errors import FtlabError, choices_help
 from ftlab.runs import Run
 
@@ -44,6 +45,4 @@ def _scores(summary: dict[str, Any]) -> dict[str, float]:
     retained = {f"retention/{name}": exam["after"] for name, exam in (summary.get("retention") or {}).items()}
     exams = {"exam": (summary.get("exam") or {}).get("after") or {}} | retained
     found = {f"{exam}/{key}": value for exam, after in exams.items() for key, value in after.items()}
-    if retained:
-        found["retention/score"] = sum(after["score"] for after in retained.values()) / len(retained)
-    return found
+    return found | named_scores({exam: after["score"] for exam, after in exams.items() if after})

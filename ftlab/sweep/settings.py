@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ftlab.callbacks.condition import LOWER_IS_BETTER
 from ftlab.errors import SettingError, choices_help, require
 from ftlab.sweep.domain import Choice, Label, Range, read_domain
 
@@ -20,8 +21,8 @@ TRIALS = 20
 #: Settings of a run that a sweep sets itself, or that have no meaning in one.
 OWN = ("name", "config", "ckpt_path", "plugins")
 
-#: Last parts of the names of metrics by what is better.
-LOWER = {"loss", "perplexity", "penalty", "gradient_norm", "peak_bytes"}
+#: Parts of the names of metrics by what is better.
+LOWER = LOWER_IS_BETTER | {"peak_bytes"}
 HIGHER = {"score", "low", "high", "tokens_per_second"}
 
 
@@ -93,7 +94,10 @@ class Sweep:
         for key in self.space:
             if str(key).split(".")[0] in OWN:
                 raise SettingError(f"space.{key}", "a sweep sets this itself; leave it out")
-        self.domains = {str(key): read_domain(given, f"space.{key}") for key, given in self.space.items()}
+        domains = {str(key): read_domain(given, f"space.{key}") for key, given in self.space.items()}
+        self.domains = dict(
+            sorted(domains.items(), key=lambda each: each[0].count("."))
+        )  # `method.r` goes on top of `method`
         if self.sampler != "grid":
             return
         for key, domain in self.domains.items():

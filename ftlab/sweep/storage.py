@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import socket
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, ParamSpec, TypeVar
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ftlab.errors import SettingError
+from ftlab.errors import FtlabError, SettingError
 
 #: Seconds between two signs of life of a running trial, and without any after which it is taken for dead.
 HEARTBEAT, GRACE = 30, 180
 
 #: Seconds for which SQLite waits while another process writes.
 BUSY = 60
+
+#: Seconds for which a database that does not answer is asked again, and between two times at first and at most.
+PATIENCE, FIRST, MOST = 600, 1, 15
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def open_storage(address: str) -> RDBStorage:
@@ -64,6 +73,26 @@ def shown(address: str) -> str:
     return make_url(address).render_as_string(hide_password=True)
 
 
+def patient(action: Callable[P, T]) -> Callable[P, T]:
+    """Let a method that uses the database do so again where it does not answer: hours of training must not be lost."""
+
+    @functools.wraps(action)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        start, wait = monotonic(), FIRST
+        while True:
+            try:
+                return action(*args, **kwargs)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if monotonic() - start >= PATIENCE:
+                    told = "once it does, the same command goes on"
+                    raise FtlabError(f"storage: the database does not answer ({_first_line(error)}); {told}") from error
+                warnings.warn("the sweep's database does not answer; it is asked again for a while", stacklevel=2)
+            sleep(wait)
+            wait = min(2 * wait, MOST)
+
+    return tried
+
+
 @contextlib.contextmanager
 def alone(address: str) -> Iterator[None]:
     """Keep other processes out where the database itself cannot: SQLite has no locks of rows."""
@@ -93,7 +122,7 @@ class Holder:
     @property
     def mark(self) -> dict[str, str]:
         """What a trial is marked with."""
-        return {"host": socket.gethostname(), "file": str(self.file)}
+        return {"host": machine(), "file": str(self.file)}
 
     def close(self) -> None:
         """Let go."""
@@ -101,10 +130,19 @@ class Holder:
         self._open.close()
 
 
+def machine() -> str:
+    """Return what tells this machine, since it was started, from others: clones and containers may share a name."""
+    found = [socket.gethostname()]
+    for file in ("/proc/sys/kernel/random/boot_id", "/etc/machine-id"):
+        with contextlib.suppress(OSError):
+            found.append(Path(file).read_text().strip())
+    return " ".join(found)
+
+
 def is_gone(mark: dict[str, Any]) -> bool:
     """Return whether the holder of a trial is surely gone; one on another machine never is."""
     file = Path(mark["file"])
-    if mark["host"] != socket.gethostname() or not file.parent.is_dir():
+    if mark["host"] != machine() or not file.parent.is_dir():
         return False
     try:
         with file.open("r+") as held:

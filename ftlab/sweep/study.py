@@ -13,13 +13,14 @@ import optuna
 from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from ftlab.errors import FtlabError
 from ftlab.sweep.search import make_sampler
 from ftlab.sweep.settings import Sweep
-from ftlab.sweep.storage import GRACE, Holder, alone, is_file, is_gone, open_storage
+from ftlab.sweep.storage import GRACE, Holder, alone, is_file, is_gone, open_storage, patient
 
-#: Times that a trial is begun again after something has killed its process; memory that is short stays short.
+#: So many kills of its process are taken for a trial's own fault; memory that is short stays short.
 KILLS = 2
 
 
@@ -54,6 +55,7 @@ class Study:
         """Let go of it."""
         self.holder.close()
 
+    @patient
     def slots(self) -> dict[int, FrozenTrial]:
         """Return the trial of each slot: its newest attempt, and of two that were added at once the first."""
         found: dict[int, FrozenTrial] = {}
@@ -63,6 +65,7 @@ class Study:
                 found[slot] = trial
         return dict(sorted(found.items()))
 
+    @patient
     def claim(self) -> optuna.Trial | None:
         """Return the next trial, with its parameters, for this process alone; None where none is left."""
         while True:
@@ -87,30 +90,41 @@ class Study:
 
     def beat(self, trial: optuna.Trial) -> None:
         """Tell other machines that a trial is still being run."""
-        with suppress(OptunaError):  # a database that is away for a moment costs no trial
-            self.storage.record_heartbeat(self.id_of(trial.number))
+        with suppress(OptunaError, SQLAlchemyError):  # a database that is away for a moment costs no trial
+            self.storage.record_heartbeat(self._id_of(trial.number))
 
+    @patient
     def id_of(self, number: int) -> int:
         """Return a trial's id in the storage."""
+        return self._id_of(number)
+
+    @patient
+    def attributes(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return what is recorded of a trial, by its own process too."""
+        return self.storage.get_trial(self._id_of(trial.number)).user_attrs
+
+    def _id_of(self, number: int) -> int:
         study = self.storage.get_study_id_from_name(self.study.study_name)
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
-    def done(self, trial: optuna.Trial, value: float, run: Path) -> None:
-        """Record what a trial came to, and the folder of its run."""
-        with self._unless_given_up():
-            trial.set_user_attr("run", str(run))
-            self.study.tell(trial, value)
+    def done(self, trial: optuna.Trial, value: float, run: Path, settings: dict[str, Any]) -> None:
+        """Record what a trial came to.
+
+        Args:
+            trial: the trial.
+            value: of the objective.
+            run: folder of its run, which others may not see.
+            settings: its own, as a config for the next run.
+        """
+        self._end(trial, value, run=str(run), settings=settings)
 
     def pruned(self, trial: optuna.Trial) -> None:
         """Record that a trial was ended early."""
-        with self._unless_given_up():
-            self.study.tell(trial, state=TrialState.PRUNED)
+        self._end(trial, TrialState.PRUNED)
 
     def failed(self, trial: optuna.Trial, error: str) -> None:
         """Record that a trial failed, and why."""
-        with self._unless_given_up():
-            trial.set_user_attr("error", error)
-            self.study.tell(trial, state=TrialState.FAIL)
+        self._end(trial, TrialState.FAIL, error=error)
 
     def lost(self, trial: optuna.Trial, killed_by: str | None = None) -> bool:
         """Record that a trial was cut off; return whether it is begun again.
@@ -123,13 +137,21 @@ class Study:
         if killed_by and kills >= KILLS:
             self.failed(trial, f"{killed_by}, {kills} times; perhaps memory is short")
             return False
-        with self._unless_given_up():
-            trial.set_user_attr("kills", kills)
-            self.study.tell(trial, state=TrialState.FAIL)
+        self._end(trial, TrialState.FAIL, kills=kills)
         return True
 
+    @patient
+    def _end(self, trial: optuna.Trial, what: float | TrialState, **attributes: Any) -> None:
+        with self._unless_given_up():
+            for key, value in attributes.items():
+                trial.set_user_attr(key, value)
+            if isinstance(what, TrialState):
+                self.study.tell(trial, state=what)
+            else:
+                self.study.tell(trial, what)
+
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
-        return make_sampler(self.sweep.sampler, self.sweep.seed, slot)
+        return make_sampler(self.sweep.sampler, self.sweep.seed, slot, self.sweep.count)
 
     @contextmanager
     def _unless_given_up(self) -> Iterator[None]:
@@ -148,8 +170,10 @@ class Study:
                 return slot
             cut_off = trial.state == TrialState.FAIL and "error" not in trial.user_attrs
             if cut_off or trial.number in self.again:
-                about = {"slot": slot, "attempt": _attempt(trial) + 1}
+                about: dict[str, Any] = {"slot": slot, "attempt": _attempt(trial) + 1}
                 about |= {"kills": trial.user_attrs.get("kills", 0)} if cut_off else {}
+                if cut_off and trial.datetime_start and "stopped" not in trial.user_attrs:
+                    about["began"] = trial.datetime_start.timestamp()  # its run may have ended all the same
                 params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
                 self.study.enqueue_trial(params, user_attrs=about)
                 return slot
@@ -158,14 +182,14 @@ class Study:
         return None
 
     def _bury(self) -> None:
-        """Fail the trials whose process is gone: by its lock on this machine, by its heartbeats on others."""
+        """Fail the trials whose process is gone: by its heartbeats, and with SQLite by its lock."""
         fail_stale_trials(self.study)
         patience = 0 if is_file(self.sweep.address) else GRACE  # whoever is just taking one there keeps others out
         long_ago = datetime.now() - timedelta(seconds=patience)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             holder = trial.user_attrs.get("holder")
             never_held = holder is None and trial.datetime_start is not None and trial.datetime_start < long_ago
-            if never_held or (holder and is_gone(holder)):
+            if never_held or (holder and is_file(self.sweep.address) and is_gone(holder)):
                 with self._unless_given_up():
                     self.study.tell(trial.number, state=TrialState.FAIL)
 

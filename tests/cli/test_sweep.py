@@ -1,5 +1,6 @@
 """The command: what it refuses before the first trial, and real sweeps that are killed, interrupted, pruned."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -17,13 +18,18 @@ from ftlab.cli.resolved import Resolved
 from ftlab.cli.sweep_check import require_objective
 from ftlab.cli.sweep_file import SweepFile
 from ftlab.cli.sweep_options import make_parser
-from ftlab.errors import SettingError
+from ftlab.data.module import ChatData
+from ftlab.data.splits import Split
+from ftlab.errors import FtlabError, SettingError
 from ftlab.exam.exam import Exam
 from ftlab.exam.graders import Number
-from ftlab.examination import Examination
+from ftlab.experiment import Experiment
+from ftlab.methods import LoRA
 from ftlab.sweep.judge import Judge
 from ftlab.sweep.settings import Sweep
 from ftlab.sweep.study import Study
+from ftlab.training.base import Base
+from ftlab.training.tuner import FineTuner
 from tests.conftest import ROOT, ftlab
 
 START = "config: configs/quickstart.yaml\n"
@@ -73,17 +79,54 @@ def test_what_fit_would_refuse_is_told_before_the_first_trial(told, text, messag
         ("exam/score", "median", 0, "pruner: exam/score is not measured while training; set exam.every to 1"),
         ("retention/score", None, 1, "objective: retention/score is not measured in these runs; choose one of "),
         ("exam/scor", None, 1, "objective: exam/scor is not measured in these runs; did you mean exam/score?"),
+        ("exam/low", None, 0, None),
+        ("exam/low", "median", 0, "pruner: exam/low is not measured while training; set exam.every to 1"),
+        ("validaton/loss", None, 1, "objective: validaton/loss is not measured in these runs; choose one of "),
+        ("train/los", None, 1, "objective: train/los is not measured in these runs; did you mean train/loss?"),
+        ("train/penalty", None, 1, "objective: train/penalty is not measured in these runs; "),
+        ("train/loss/web", None, 1, None),
+        (
+            "validation/loss",
+            None,
+            1,
+            "objective: validation/loss is not measured in these runs; there is no validation ",
+        ),
+        ("validation/loss/web", None, 1, "objective: validation/loss/web is not measured in these runs; "),
     ],
 )
 def test_an_objective_has_to_be_measured_and_for_a_pruner_while_training(objective, pruner, every, message):
     exam = Exam(str(ROOT / "experiments/lesson/exam.jsonl"), Number(), every=every)
     sweep = Sweep("x.yaml", {"x": [1]}, "s", objective=objective, pruner=pruner, direction="maximize")
+    experiment = Experiment(FineTuner(Base("ftlab/tiny"), LoRA()), ChatData("train.jsonl"), exam)
     if message is None:
-        require_objective(sweep, Examination(exam))
+        require_objective(sweep, experiment, {})
         return
     with pytest.raises(SettingError) as fault:
-        require_objective(sweep, Examination(exam))
+        require_objective(sweep, experiment, {})
     assert str(fault.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("data", "trainer", "measured"),
+    [
+        ({"validation": "v.jsonl"}, {}, True),
+        ({"validation": "v.jsonl"}, {"limit_val_batches": 0}, False),
+        ({"split": Split()}, {}, True),
+        ({"split": Split(validation=0, test=0.1)}, {}, False),
+        ({"fold": "1/5"}, {}, True),
+        ({"train": "prepared"}, {}, True),
+    ],
+)
+@pytest.mark.parametrize("objective", ["validation/loss", "validation/perplexity", "validation/loss/web"])
+def test_a_validation_loss_needs_data_held_out(objective, data, trainer, measured, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prepared").mkdir()
+    for name in ("train", "validation"):
+        Path(f"prepared/{name}.parquet").touch()
+    experiment = Experiment(FineTuner(Base("ftlab/tiny"), LoRA()), ChatData(**{"train": "t.jsonl"} | data))
+    sweep = Sweep("x.yaml", {"x": [1]}, "s", objective=objective)
+    with contextlib.nullcontext() if measured else pytest.raises(SettingError, match="is not measured in these runs"):
+        require_objective(sweep, experiment, trainer)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +183,21 @@ def test_a_judge_records_the_objective_and_ends_what_is_no_number(tmp_path, monk
     assert found.user_attrs["stopped"] == {"validation": 3, "value": "nan"}
     assert judge.stops(0.5, 4, False)  # nothing can be recorded any more, so the run may as well end
     study.close()
+
+
+def test_a_judge_lets_a_trial_go_on_while_the_database_is_away(tmp_path):
+    judge = Judge(f"sqlite:///{tmp_path}/sweep.db", "s", 0, "validation/loss", "median", 1)
+    Path(tmp_path / "sweep.db").write_text("this is no database, " * 100)
+    with pytest.warns(UserWarning, match="the trial goes on unreported") as warned:
+        assert [judge.stops(value, i, False) for i, value in enumerate([2.0, 1.0], 1)] == [False, False]
+    assert len({str(each.message) for each in warned}) == 1
+
+
+@pytest.mark.parametrize("option", ["--optimizer.lr=9", "--optimizer.lr"])
+def test_a_setting_of_the_space_as_an_option_is_refused(told, option):
+    text = START + "space: {optimizer.lr: [1e-3]}\n"
+    message = "--optimizer.lr: the space of tune.yaml sets this; take it out of one of them"
+    assert told(text, option, *([] if "=" in option else ["9"])) == message
 
 
 @pytest.fixture
@@ -231,6 +289,11 @@ def test_the_learning_rate_finder_ends_what_diverges(own_workplace, monkeypatch)
     assert yaml.safe_load(Path(best).read_text()) == {"optimizer": {"lr": 0.005}}
 
 
+def test_the_finder_wants_a_run(capsys):
+    assert main(["sweep", "--find-lr"]) == 2
+    assert "--find-lr: of which run? ftlab sweep --find-lr --config X.yaml" in capsys.readouterr().err
+
+
 def test_the_finder_is_a_grid_of_rates_around_the_configs_own_in_short_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = "--config=configs/quickstart.yaml"
@@ -241,3 +304,8 @@ def test_the_finder_is_a_grid_of_rates_around_the_configs_own_in_short_runs(monk
     found = Resolved([config, *short])
     assert (found.experiment.exam, found.experiment.early_stopping) == (None, None)
     assert (found.trainer_options["max_steps"], found.trainer_options["val_check_interval"]) == (60, 15)
+    assert found.experiment.memorisation == 0
+    _, short = plan(make_parser().parse_args(["--find-lr"]), [config, "--trainer.max_steps=8"])
+    assert {"--trainer.max_steps=8", "--trainer.val_check_interval=2"} <= set(short)
+    with pytest.raises(FtlabError, match="--low: 0 is not above 0"):
+        plan(make_parser().parse_args(["--find-lr", "--low=0"]), [config])

@@ -1,5 +1,6 @@
 """Trials as processes: what becomes of those that end well, fail, are killed or stopped. They train nothing."""
 
+import shutil
 import sys
 
 import pytest
@@ -79,8 +80,14 @@ def test_a_trial_that_fails_or_is_stopped_does_so_alone(conduct):
     assert told[1] == "best       trial 2: validation/loss 2 with method.r 2"
     best = (study.sweep.folder / "best.yaml").read_text()
     assert best == "# Trial 2 of sweep s: validation/loss 2\nmethod:\n  class_path: LoRA\n  init_args:\n    r: 2\n"
+    for folder in study.sweep.folder.glob("trial-*"):  # they may be on another machine
+        shutil.rmtree(folder)
+    told = close(study, "--config=x.yaml")
+    assert (study.sweep.folder / "best.yaml").read_text() == best
+    assert told[-1].startswith("page       none: ")
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_is_run_once_more(conduct):
     study, told = conduct({1: KILL_ONCE, 2: KILL}, values=(1, 2))
     assert told == [0, 1]
@@ -89,6 +96,19 @@ def test_a_trial_that_was_killed_is_run_once_more(conduct):
     assert len(study.study.trials) == 4
 
 
+def test_a_run_that_had_ended_when_it_was_cut_off_is_not_trained_again(conduct, place):
+    ended = (
+        "(folder / 'metrics.csv').write_text('step,validation/loss\\n1,5'); pathlib.Path('ran').open('a').write('x');"
+        "(folder / 'summary.json').write_text(json.dumps({'best': {'step': 1}}));"
+    )
+    study, told = conduct({1: ended + KILL}, values=(1,))
+    assert told == [0]
+    assert states(study) == ["done"]
+    assert study.slots()[0].value == 5
+    assert (place / "ran").read_text() == "x"
+
+
+@pytest.mark.slow
 def test_a_sweep_in_which_all_begins_with_a_fault_ends(conduct):
     do = dict.fromkeys(range(HOPELESS + 2), FAIL)
     with pytest.raises(FtlabError, match=f"the first {HOPELESS} trials failed, the last with: out of memory"):
@@ -104,6 +124,7 @@ def test_a_run_that_ends_without_the_objective_has_failed(conduct):
     assert study.slots()[0].user_attrs["error"].startswith("objective: validation/loss was not measured")
 
 
+@pytest.mark.slow
 def test_no_trial_begins_after_the_time_is_over(conduct):
     _, told = conduct({}, timeout=1e-9)
     assert told == []

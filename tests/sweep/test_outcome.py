@@ -103,15 +103,32 @@ def test_a_value_at_an_edge_of_its_domain_is_told():
         "           method.r is best at the lowest value it could take; wider may be better"
     ]
     assert "optimizer.lr is best at the highest" in edges(SWEEP, trial(value=1, lr=0.1, r=8))[0]
+    ranges = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}, "r": {"low": 0.0, "high": 100.0}}
+    wide = Sweep("x.yaml", ranges, "s")
+    for lr, r, told in (
+        (1.2e-4, 50, ["lr is best near the lowest"]),
+        (9e-2, 96, ["lr is best near", "r is best near"]),
+        (1e-3, 4, ["r is best near the lowest"]),
+        (1e-2, 6, []),
+        (1e-2, 100, ["r is best at the high"]),
+    ):
+        at = {
+            "lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True),
+            "r": optuna.distributions.FloatDistribution(0.0, 100.0),
+        }
+        found = edges(wide, create_trial(value=1, params={"lr": lr, "r": float(r)}, distributions=at))
+        assert [line.strip()[: len(start)] for line, start in zip(found, told, strict=True)] == told
     words = Sweep("x.yaml", {"optimizer.schedule": ["linear", "cosine"]}, "s")
     assert edges(words, trial(value=1)) == []
 
 
-def test_the_fragment_names_the_class_that_a_part_of_it_belongs_to(tmp_path):
+def test_the_fragment_names_the_class_that_a_part_of_it_belongs_to():
     method = {"class_path": "ftlab.LoRA", "init_args": {"r": 8, "alpha": 16}}
-    run = Run.create("s", {"method": method, "optimizer": {"lr": 0.01, "warmup": 0.1}}, tmp_path)
-    found = fragment(SWEEP, trial(value=1, lr=0.01, r=8, run=str(run.folder)))
+    config = {"method": method, "optimizer": {"lr": 0.01, "warmup": 0.1}}
+    params = {"optimizer.lr": 0.01, "method.r": 8}
+    found = fragment(SWEEP, params, config)
     assert yaml.safe_load(yaml.safe_dump(found)) == {"optimizer": {"lr": 0.01}, "method": method}
+    assert fragment(SWEEP, params, {}) == {"optimizer": {"lr": 0.01}, "method": {"r": 8}}
 
 
 def test_whole_values_are_written_as_one_would_say_them():
@@ -122,12 +139,32 @@ def test_whole_values_are_written_as_one_would_say_them():
 
 def test_each_trial_has_a_seed_of_its_own():
     def draw(slot, seed=7, name="random"):
-        study = optuna.create_study(sampler=make_sampler(name, seed, slot))
+        study = optuna.create_study(sampler=make_sampler(name, seed, slot, 20))
         return study.ask().suggest_float("x", 0, 1)
 
     assert draw(0) == draw(0)
     assert len({draw(0), draw(1), draw(2), draw(0, seed=8)}) == 4
     assert draw(0, name="tpe") == draw(0, name="tpe")
+
+
+def test_tpe_learns_before_half_of_a_short_sweep_is_over():
+    """After 6 trials of 12 its draws lie near the best of them; those of chance, and of 6 in 40 trials, do not."""
+    study = optuna.create_study(direction="minimize")
+    for i in range(6):
+        at = {"x": optuna.distributions.FloatDistribution(0, 1)}
+        study.add_trial(create_trial(value=abs(0.9 - i / 5), params={"x": i / 5}, distributions=at))
+
+    def distance(name, count):
+        found = []
+        for slot in range(30):
+            study.sampler = make_sampler(name, 7, slot, count)
+            trial = study.ask()
+            found.append(abs(trial.suggest_float("x", 0, 1) - 0.9))
+            study.tell(trial, state=TrialState.FAIL)
+        return sum(found) / len(found)
+
+    assert distance("tpe", 12) < 0.6 * distance("random", 12)
+    assert distance("tpe", 40) == distance("random", 40)
 
 
 @pytest.mark.parametrize(("name", "warmup", "pruned"), [

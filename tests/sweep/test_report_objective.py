@@ -44,9 +44,9 @@ class Numbers(pl.LightningDataModule):
 @pytest.mark.parametrize(
     ("losses", "objective", "reported", "stopped"),
     [
-        ([2.0, 1.0, 1.5, 1.2], "validation/loss", 4, None),
+        pytest.param([2.0, 1.0, 1.5, 1.2], "validation/loss", 4, None, marks=pytest.mark.slow),
         ([2.0, 1.0, 3.0, 1.2], "validation/loss", 3, 3),
-        ([2.0, float("nan"), 1.0, 1.0], "validation/loss", 2, 2),
+        pytest.param([2.0, float("nan"), 1.0, 1.0], "validation/loss", 2, 2, marks=pytest.mark.slow),
         ([2.0, 1.0, 1.5, 3.0], "validation/loss", 4, None),  # it has ended anyway, and counts
         ([2.0, 1.0, 3.0, 1.2], "validation/perplexity", 0, None),
     ],

@@ -86,6 +86,7 @@ def test_losses_are_better_low_and_scores_high(objective, direction):
         (START + "  x: {low: 4, high: 8, step: 0.5}\n", "step: 0.5 is not a whole number"),
         (START + "  x: []\n", "tune.yaml:4: space.x: [] is not a list with a value in it"),
         (START + "  x: [1, 2, 1]\n", "tune.yaml:4: space.x: 1 is there twice"),
+        (START + "  x: [2026-01-01]\n", "tune.yaml:4: space.x: 2026-01-01 is a date to YAML; put it in quotes"),
         (START + "  name: [a]\n", "tune.yaml:4: space.name: a sweep sets this itself"),
         ("config: []\nspace: {x: [1]}\n", "tune.yaml:1: config: [] is not a YAML file"),
         ("config: x.yaml\nspace: []\n", "tune.yaml:2: space: [] is not settings with their values"),
@@ -103,3 +104,11 @@ def test_faults_are_told_with_their_line(read, text, message):
 def test_a_missing_file_is_told():
     with pytest.raises(FtlabError, match=r"none.yaml: no such config file"):
         SweepFile("none.yaml")
+
+
+def test_a_part_goes_on_top_of_the_whole(read):
+    """Each method at each rank, in whatever order they are written."""
+    sweep = read("config: x.yaml\nsampler: grid\nspace:\n  method.r: [4, 8]\n  method: [LoRA, QLoRA]\n")
+    assert [list(sweep.settings(point).items()) for point in sweep.points] == [
+        [("method", method), ("method.r", r)] for method in ("LoRA", "QLoRA") for r in (4, 8)
+    ]
