@@ -109,7 +109,7 @@ def _underfitting(findings: Findings) -> Advice:
     else:
         text += ", or a higher rate"
     if len(curves.validation) and not curves.config.get("early_stopping") and curves.config:
-        settings["early_stopping"] = {"patience": 3}
+        settings["early_stopping"] = {"patience": max(3, math.ceil(len(curves.validation) / 2))}  # half of this run
     if curves.rank and curves.rows and 4 * curves.rank <= fitting_rank(curves.rows):
         settings |= _method(curves, r=2 * curves.rank)
         text += "; a higher rank"

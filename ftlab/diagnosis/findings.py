@@ -20,8 +20,8 @@ _SURE_OF_FALL = 2.2
 #: what there is to learn: a fall by `_ROOM` of the level counts too, unless an exam has shown that little room is left.
 _FLAT, _ROOM = 0.06, 0.15
 
-#: Smallest rise of the validation loss above its best that counts: of the best, and of the whole fall.
-_RISE_OF_BEST, _RISE_OF_FALL = 0.04, 0.03
+#: Smallest rise of the validation loss above its best that counts: of the best, and of the whole fall or far above it.
+_RISE_OF_BEST, _RISE_OF_FALL, _FAR = 0.04, 0.03, 0.25
 
 #: Smallest fall of a whole run that is learning, of the first loss.
 _LEARNT = 0.02
@@ -205,7 +205,8 @@ class Findings:
         if course is None or course.best_step >= course.series.steps[-1]:
             return 0.0
         up = course.end - course.best
-        least = max(_RISE_OF_BEST * abs(course.best), _RISE_OF_FALL * self.whole_fall)
+        far = max(_FAR * abs(course.best), LOW / 10)
+        least = max(_RISE_OF_BEST * abs(course.best), min(_RISE_OF_FALL * self.whole_fall, far))
         return up if up > least and up > 1.3 * SURE * np.hypot(course.end_noise, course.noise / 1.7) else 0.0
 
     @cached_property

@@ -113,7 +113,7 @@ def test_underfitting_asks_for_more_epochs():
     found = diagnose(Curves(train=train, validation=validation, epochs=4, config=CONFIG))
     assert found.state == "underfitting"
     assert found.next["trainer"]["max_epochs"] > 8
-    assert found.next["early_stopping"] == {"patience": 3}
+    assert found.next["early_stopping"] == {"patience": max(3, len(validation) // 2)}
     assert "over the last third it falls by" in found.evidence[1]
     assert "noise" in found.evidence[1]
 
