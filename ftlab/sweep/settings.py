@@ -94,10 +94,7 @@ class Sweep:
         for key in self.space:
             if str(key).split(".")[0] in OWN:
                 raise SettingError(f"space.{key}", "a sweep sets this itself; leave it out")
-        domains = {str(key): read_domain(given, f"space.{key}") for key, given in self.space.items()}
-        self.domains = dict(
-            sorted(domains.items(), key=lambda each: each[0].count("."))
-        )  # `method.r` goes on top of `method`
+        self.domains = {str(key): read_domain(given, f"space.{key}") for key, given in self.space.items()}
         if self.sampler != "grid":
             return
         for key, domain in self.domains.items():
@@ -143,8 +140,9 @@ class Sweep:
         return Path("runs") / self.name
 
     def settings(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Return the values that a study's labels stand for, in the order of the space."""
-        return {key: domain.value(params[key]) for key, domain in self.domains.items() if key in params}
+        """Return the values that a study's labels stand for, so that `method.r` goes on top of `method`."""
+        keys = sorted((key for key in self.domains if key in params), key=lambda key: key.count("."))
+        return {key: self.domains[key].value(params[key]) for key in keys}
 
 
 def _is_texts(value: Any) -> bool:

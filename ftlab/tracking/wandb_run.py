@@ -74,7 +74,7 @@ class WandB:
         import wandb
 
         options: dict[str, Any] = {
-            "dir": str(folder),
+            "dir": str(folder.resolve()),  # the service that writes may have begun in another working directory
             "project": self.project,
             "entity": self.entity,
             "name": name,
@@ -112,9 +112,11 @@ class WandB:
 def finish(run: Any) -> dict[str, Any]:
     """Finish a W&B run, and return where it can be found: its `mode`, and a `folder` or a `url`."""
     offline = run.settings.mode == "offline"
-    place = {"mode": "offline", "folder": str(Path(run.dir).parent)} if offline else {"mode": "online", "url": run.url}
+    folder, here = Path(run.dir).parent, Path.cwd()
     run.finish()
-    return place
+    if not offline:
+        return {"mode": "online", "url": run.url}
+    return {"mode": "offline", "folder": str(folder.relative_to(here) if folder.is_relative_to(here) else folder)}
 
 
 def place_line(place: dict[str, Any]) -> str:

@@ -110,5 +110,5 @@ def test_a_part_goes_on_top_of_the_whole(read):
     """Each method at each rank, in whatever order they are written."""
     sweep = read("config: x.yaml\nsampler: grid\nspace:\n  method.r: [4, 8]\n  method: [LoRA, QLoRA]\n")
     assert [list(sweep.settings(point).items()) for point in sweep.points] == [
-        [("method", method), ("method.r", r)] for method in ("LoRA", "QLoRA") for r in (4, 8)
+        [("method", method), ("method.r", r)] for r in (4, 8) for method in ("LoRA", "QLoRA")
     ]
