@@ -8,9 +8,6 @@ Each run is `ftlab fit` with the quickstart's config, `common.yaml`, the method'
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -21,11 +18,11 @@ from tqdm import tqdm
 
 mpl.use("svg")
 sys.path.append(str(Path(__file__).parent.parent))
-from fitting import ROOT, fit_once
+from fitting import fit_once
 from matplotlib import pyplot as plt
+from recording import comparison_parser, record
 
 HERE = Path(__file__).parent
-TABLE = re.compile(r"(<!-- scores -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 METHODS = {"full": "#1f4e8c", "lora": "#c25a00"}  # and the colours of their points
 OPTIONS = ["--wandb.mode=off", "--trainer.enable_progress_bar=false"]
 
@@ -33,12 +30,8 @@ OPTIONS = ["--wandb.mode=off", "--trainer.enable_progress_bar=false"]
 def main() -> None:
     """Run what is missing, then write results.json, forgetting.svg and the README's table."""
     cases = [f"{method}/{file.stem}" for method in METHODS for file in sorted((HERE / method).glob("*.yaml"))]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
+    parser = comparison_parser(__doc__, HERE, "forgetting.svg")
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
-    parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
-    parser.add_argument("--folder", type=Path, default=ROOT, help="a clone of the repository, for its runs/")
-    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and forgetting.svg")
     args = parser.parse_args()
     options = [*OPTIONS, *(f"--{option}" for option in args.options)]
     summaries: dict[str, list[dict[str, Any]]] = {case: [] for case in args.cases}
@@ -47,12 +40,7 @@ def main() -> None:
         summaries[case].append(run.summary)
     check_equal([summary for several in summaries.values() for summary in several])
     results = {case: average(several) for case, several in summaries.items()}
-    (args.results / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if args.results == HERE:
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
-    print(table(results))
+    record(results, table(results), args.results, [HERE / "README.md"], "scores")
     plot(results, args.results / "forgetting.svg")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parent.parent))
 from fitting import fit_once
+from recording import put_table
 
 from ftlab.diagnosis import Curves
 from ftlab.runs import Run
 
 HERE = Path(__file__).parent
-TABLE = re.compile(r"(<!-- advice -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 
 #: The ladder's run that ends in a state, and what is changed so that thirty runs take less than half an hour: losses
 #: alone tell what became of it, and at one and a half times the rate 25 passes over a hundred rows are enough to learn
@@ -53,9 +52,7 @@ def main() -> None:
             if sum(row["state"] == row["wanted"] == state for row in rows) < PAIRS:
                 rows.append(follow(state, seed))
     (HERE / "advice.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    readme = HERE / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(TABLE.sub(lambda found: found[1] + table(rows) + found[2], text), encoding="utf-8")
+    put_table(HERE / "README.md", "advice", table(rows))
     print(table(rows))
 
 

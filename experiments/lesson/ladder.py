@@ -41,10 +41,11 @@ def main() -> None:
     for step in STEPS:
         print(f"run {step} of {len(STEPS)}: {_why(args.base, step)}", flush=True)
         runs.append(fit(args.base, step))
-    rows = [row(args.base, step, run) for step, run in zip(STEPS, runs, strict=True)]
+    curves = [Curves.of_rows(run.metrics()) for run in runs]
+    rows = [row(args.base, *each) for each in zip(STEPS, runs, curves, strict=True)]
     (HERE / f"ladder-{args.base}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    plot(rows, runs, HERE / f"ladder-{args.base}.svg")
-    print(table(rows, runs))
+    plot(rows, curves, HERE / f"ladder-{args.base}.svg")
+    print(table(rows, curves))
 
 
 def fit(base: str, step: str) -> Run:
@@ -53,10 +54,9 @@ def fit(base: str, step: str) -> Run:
     return fit_once(f"lesson/{base}-{step}", configs, ["--wandb.mode=off"], seed=7)
 
 
-def row(base: str, step: str, run: Run) -> dict[str, Any]:
+def row(base: str, step: str, run: Run, curves: Curves) -> dict[str, Any]:
     """Return what a run changed and what came out."""
     summary = run.summary
-    curves = Curves.of_rows(run.metrics())
     return {
         "run": step,
         "why": _why(base, step),
@@ -94,10 +94,10 @@ def settings(base: str, step: str) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]], runs: list[Run]) -> str:
+def table(rows: list[dict[str, Any]], all_curves: list[Curves]) -> str:
     """Return one table of all runs, with a curve of each loss in a line below it."""
     lines, old = [], {}
-    for found, run in zip(rows, runs, strict=True):
+    for found, curves in zip(rows, all_curves, strict=True):
         new = found["settings"]
         changed = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
         score = found["exam"]
@@ -106,7 +106,6 @@ def table(rows: list[dict[str, Any]], runs: list[Run]) -> str:
             f"{found['state']:14} exam {found['before']:.0f} -> {score['score']:.0f} "
             f"({score['low']:.0f} to {score['high']:.0f})   {found['seconds']:.0f} s"
         )
-        curves = Curves.of_rows(run.metrics())
         values = np.concatenate([curves.train.finite.values, curves.validation.finite.values])
         for name, series in (("training", curves.train), ("validation", curves.validation)):
             drawn = sparkline(series, curves.steps, float(values.min()), float(values.max()))
@@ -116,12 +115,11 @@ def table(rows: list[dict[str, Any]], runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[dict[str, Any]], runs: list[Run], file: Path) -> None:
+def plot(rows: list[dict[str, Any]], all_curves: list[Curves], file: Path) -> None:
     """Draw the losses of each run, its state above them."""
     mpl.rcParams["svg.hashsalt"] = "ftlab"  # equal results give an equal file
-    figure, all_axes = plt.subplots(1, len(runs), figsize=(13, 2.8), sharey=True, layout="constrained")
-    for axes, found, run in zip(all_axes, rows, runs, strict=True):
-        curves = Curves.of_rows(run.metrics())
+    figure, all_axes = plt.subplots(1, len(rows), figsize=(13, 2.8), sharey=True, layout="constrained")
+    for axes, found, curves in zip(all_axes, rows, all_curves, strict=True):
         for series, colour, name in (
             (curves.train, "#7aa6d8", "training"),
             (curves.validation, "#c25a00", "validation"),

@@ -9,9 +9,6 @@ the learning rate that the method wants on a model of 2 M parameters.
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -24,9 +21,9 @@ mpl.use("svg")
 sys.path.append(str(Path(__file__).parent.parent))
 from fitting import ROOT, fit_once
 from matplotlib import pyplot as plt
+from recording import comparison_parser, record
 
 HERE = Path(__file__).parent
-TABLE = re.compile(r"(<!-- scores -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 
 #: Two epochs and one exam at either end, so that all of it takes half an hour on two cores.
 EQUAL = ["--trainer.max_epochs=2", "--exam.every=0", "--wandb.mode=off", "--trainer.enable_progress_bar=false"]
@@ -35,12 +32,8 @@ EQUAL = ["--trainer.max_epochs=2", "--exam.every=0", "--wandb.mode=off", "--trai
 def main() -> None:
     """Run what is missing, then write results.json, scores.svg and the tables of both READMEs."""
     names = sorted(file.stem for file in HERE.glob("*.yaml"))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
+    parser = comparison_parser(__doc__, HERE, "scores.svg")
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
-    parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
-    parser.add_argument("--folder", type=Path, default=ROOT, help="a clone of the repository, for its runs/")
-    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and scores.svg")
     args = parser.parse_args()
     todo = [(seed, name) for seed in args.seeds for name in args.methods]
     summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
@@ -48,12 +41,7 @@ def main() -> None:
         summaries[name].append(run(name, seed, args.folder, [f"--{option}" for option in args.options]))
     check_equal([summary for several in summaries.values() for summary in several])
     results = {name: average(several) for name, several in summaries.items()}
-    (args.results / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if args.results == HERE:
-        for readme in (HERE / "README.md", ROOT / "README.md"):
-            text = readme.read_text(encoding="utf-8")
-            readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
-    print(table(results))
+    record(results, table(results), args.results, [HERE / "README.md", ROOT / "README.md"], "scores")
     plot(results, args.results / "scores.svg")
 
 

@@ -9,9 +9,6 @@ are the outer loop, so that what slows the machine for a while slows all three.
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,14 +20,14 @@ from tqdm import tqdm
 
 mpl.use("svg")
 sys.path.append(str(Path(__file__).parent.parent))
-from fitting import ROOT, fit_once
+from fitting import fit_once
 from matplotlib import pyplot as plt
+from recording import comparison_parser, record
 
 from ftlab.comparison import Comparison, Entry, Group, compare
 from ftlab.exam.statistics import verdict
 
 HERE = Path(__file__).parent
-TABLE = re.compile(r"(<!-- ranks -->\n).*(<!-- end -->\n)", flags=re.DOTALL)
 NAMES = {"a": "#7aa6d8", "b": "#1f4e8c", "c": "#c25a00"}  # and the colours of their curves
 OPTIONS = ["--wandb.mode=off", "--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"]
 FIGURES = ["validation_loss", "train_loss", "trainable", "seconds", "memory", "tokens_per_second", "points_per_hour"]
@@ -41,12 +38,8 @@ WINDOW = 7
 
 def main() -> None:
     """Run what is missing, then write results.json, ranks.svg and the README's table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2])
+    parser = comparison_parser(__doc__, HERE, "ranks.svg")
     parser.add_argument("--again", action="store_true", help="delete the runs that are done, and do them again")
-    parser.add_argument("--options", nargs="*", default=[], help="further options of ftlab fit, such as name=value")
-    parser.add_argument("--folder", type=Path, default=ROOT, help="a clone of the repository, for its runs/")
-    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and ranks.svg")
     args = parser.parse_args()
     if args.again:
         shutil.rmtree(args.folder / "runs/ranks", ignore_errors=True)
@@ -59,12 +52,7 @@ def main() -> None:
     for warning in comparison.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     results = {name: result(several, comparison) for name, several in entries.items()}
-    (args.results / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if args.results == HERE:
-        readme = HERE / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        readme.write_text(TABLE.sub(lambda found: found[1] + table(results) + found[2], text), encoding="utf-8")
-    print(table(results))
+    record(results, table(results), args.results, [HERE / "README.md"], "ranks")
     plot(results, args.results / "ranks.svg")
 
 

@@ -1,6 +1,5 @@
 """The comparison of remedies: its configs are what `fit` takes, its figures are in its README, its data leak not."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,12 +8,11 @@ import pytest
 
 from ftlab.data.sources import read_rows
 from tests.conftest import ROOT
+from tests.experiments.scripts import load, run
 from tests.test_configs import parse
 
 FOLDER = ROOT / "experiments/forgetting"
-SPEC = importlib.util.spec_from_file_location("compare_forgetting", FOLDER / "compare.py")
-compare = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(compare)
+compare = load(FOLDER / "compare.py")
 RESULTS = json.loads((FOLDER / "results.json").read_text())
 CASES = sorted(f"{method}/{file.stem}" for method in compare.METHODS for file in (FOLDER / method).glob("*.yaml"))
 
@@ -65,16 +63,10 @@ def test_fit_takes_every_config(method):
 
 @pytest.mark.slow
 def test_the_comparison_runs_and_is_not_done_twice(workplace, tmp_path):
-    command = [sys.executable, FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
+    command = [FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
     options = ["exam.limit=4", "exam.max_new_tokens=4", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     for _ in range(2):
-        result = subprocess.run(
-            [*command, "--cases", "full/l2", "lora/kl", "--options", *options],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
+        run(*command, "--cases", "full/l2", "lora/kl", "--options", *options)
     assert len(list(workplace.glob("runs/forgetting/*/*/*/summary.json"))) == 2
     assert json.loads((tmp_path / "results.json").read_text()).keys() == {"full/l2", "lora/kl"}
     assert (tmp_path / "forgetting.svg").read_text().count("l2") >= 1

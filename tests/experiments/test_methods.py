@@ -1,18 +1,14 @@
 """The comparison of methods: its script runs, its figures are in both READMEs, its runs saw the same data."""
 
-import importlib.util
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.experiments.scripts import load, run
 
 FOLDER = ROOT / "experiments/methods"
-SPEC = importlib.util.spec_from_file_location("compare_methods", FOLDER / "compare.py")
-compare = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(compare)
+compare = load(FOLDER / "compare.py")
 RESULTS = json.loads((FOLDER / "results.json").read_text())
 
 
@@ -33,13 +29,10 @@ def test_runs_of_other_data_are_refused():
 
 @pytest.mark.slow
 def test_the_comparison_runs_and_is_not_done_twice(workplace, tmp_path):
-    command = [sys.executable, FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
+    command = [FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
     options = ["exam.limit=4", "exam.max_new_tokens=4", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     for _ in range(2):
-        result = subprocess.run(
-            [*command, "--methods", "ia3", "freeze", "--options", *options], capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, result.stderr
+        run(*command, "--methods", "ia3", "freeze", "--options", *options)
     assert len(list(workplace.glob("runs/methods/*/*/summary.json"))) == 2
     assert json.loads((tmp_path / "results.json").read_text()).keys() == {"ia3", "freeze"}
     assert (tmp_path / "scores.svg").read_text().count("ia3") >= 1
@@ -47,7 +40,4 @@ def test_the_comparison_runs_and_is_not_done_twice(workplace, tmp_path):
 
 @pytest.mark.slow
 def test_memory_is_measured_for_each_method():
-    command = [sys.executable, FOLDER / "memory.py", "--shape", "small", "--methods", "lora"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "| lora | 0." in result.stdout
+    assert "| lora | 0." in run(FOLDER / "memory.py", "--shape", "small", "--methods", "lora")

@@ -1,19 +1,15 @@
 """The comparison of ranks: its configs are what `fit` takes, its figures are in its README, its script runs."""
 
-import importlib.util
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.experiments.scripts import load, run
 from tests.test_configs import parse
 
 FOLDER = ROOT / "experiments/ranks"
-SPEC = importlib.util.spec_from_file_location("compare_ranks", FOLDER / "compare.py")
-compare = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(compare)
+compare = load(FOLDER / "compare.py")
 RESULTS = json.loads((FOLDER / "results.json").read_text())
 
 
@@ -37,10 +33,9 @@ def test_each_is_what_its_file_says_with_alpha_twice_the_rank(name):
 
 @pytest.mark.slow
 def test_the_script_runs_and_does_again_what_it_is_told_to(workplace, tmp_path):
-    command = [sys.executable, FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
+    command = [FOLDER / "compare.py", "--folder", workplace, "--results", tmp_path, "--seeds", "7"]
     short = ["exam.limit=4", "exam.max_new_tokens=4", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"]
-    result = subprocess.run([*command, "--options", *short], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
+    run(*command, "--options", *short)
     found = json.loads((tmp_path / "results.json").read_text())
     assert [found[name]["layers"] for name in "abc"] == ["q, v", "q, k, v, o", "all-linear"]
     assert found["a"]["trainable"] < found["b"]["trainable"] < found["c"]["trainable"]

@@ -1,7 +1,7 @@
 """Any type of peft by name: the table of what works is true, and faults in the settings are named."""
 
-import importlib.util
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -12,12 +12,11 @@ from peft.tuners.prompt_tuning.config import PromptTuningInit
 from ftlab.errors import FtlabError, SettingError
 from ftlab.methods import Peft
 from tests.conftest import ROOT
+from tests.experiments.scripts import load
 
 FOLDER = ROOT / "experiments/peft_types"
-SPEC = importlib.util.spec_from_file_location("peft_types_table", FOLDER / "table.py")
-table = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(table)
-HAS_SKLEARN = importlib.util.find_spec("sklearn") is not None
+table = load(FOLDER / "table.py")
+HAS_SKLEARN = find_spec("sklearn") is not None
 RECORDS = json.loads((FOLDER / "table.json").read_text())["types"]
 
 
