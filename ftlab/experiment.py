@@ -36,6 +36,7 @@ from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.packed import parameter_counts
 from ftlab.training.row_packing import require_packable
+from ftlab.training.speed import Speed
 from ftlab.training.trainer import TRAINER_DEFAULTS, make_trainer
 from ftlab.training.tuner import FineTuner
 
@@ -186,6 +187,7 @@ class Experiment:
             "method": describe(self.tuner.method),
             "optimizer": describe(self.tuner.optimizer, known=Optimizer),
             "regularizer": describe(self.tuner.regularizer),
+            "speed": describe(self.tuner.speed, known=Speed),
             "data": describe(self.data, known=ChatData),
             "exam": describe(self.exam, known=Exam),
             "retention": {name: describe(exam, known=Exam) for name, exam in (self.retention or {}).items()} or None,

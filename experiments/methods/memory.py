@@ -98,11 +98,12 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     losses = []
     for _ in range(STEPS):
         with torch.autocast(device, torch.bfloat16):
-            loss, tokens = tuner.loss_sum(batch)
-        (loss / tokens).backward()
+            found = tuner.way.losses(batch)
+        mean = found.total / found.weights.sum()
+        mean.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss.detach()) / tokens)
+        losses.append(float(mean.detach()))
     return {"peak_bytes": peak_bytes(), "losses": losses}
 
 

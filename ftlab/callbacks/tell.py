@@ -22,6 +22,8 @@ class Tell(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         free, total = parameter_counts(pl_module.model)
         tell(f"model      {pl_module.base.base}: {pl_module.method.title} trains {free:,} of {total:,} parameters")
+        if note := pl_module.way.note:
+            tell(f"speed      {note}")
         left_out = data.left_out()
         for fault in left_out[:NAMED_DROPS]:
             tell(f"dropped    {fault}")

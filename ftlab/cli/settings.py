@@ -22,6 +22,7 @@ from ftlab.tracking import WandB
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.regularizers import Regularizer
+from ftlab.training.speed import Speed
 from ftlab.training.tuner import FineTuner
 
 # A setting is documented once, in the docstring under its field; --help reads it there.
@@ -53,6 +54,12 @@ def add_settings(parser: ArgumentParser) -> None:
         type=Regularizer | None,
         default=None,
         help="What is paid for besides the loss, against forgetting; null is nothing.",
+    )
+    parser.add_argument(
+        "--speed",
+        type=Speed | None,
+        default=Speed(),
+        help="What makes training faster and smaller without changing its numbers; null is the plain way.",
     )
     parser.add_argument("--exam", type=Exam | None, default=None, help="The exam; without one the loss decides.")
     parser.add_argument(
@@ -118,7 +125,8 @@ def one_method(given: Method | list[Method]) -> Method:
 def build_experiment(settings: Namespace | Any) -> Experiment:
     """Join instantiated sections to an experiment."""
     method = one_method(settings.method)
-    tuner = FineTuner(settings.model, method, settings.optimizer, settings.seed_everything, settings.regularizer)
+    seed = settings.seed_everything
+    tuner = FineTuner(settings.model, method, settings.optimizer, seed, settings.regularizer, settings.speed)
     return Experiment(
         tuner,
         settings.data,

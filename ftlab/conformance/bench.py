@@ -158,12 +158,13 @@ class Bench:
         losses: list[float] = []
         for _ in range(steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):  # left at each step: it caches cast weights
-                loss, tokens = tuner.loss_sum(self.batch)
-            losses.append(float(loss) / tokens)
+                found = tuner.way.losses(self.batch)
+            mean = found.total / found.weights.sum()
+            losses.append(float(mean))
             if enough(losses[-1] / losses[0]):
                 break
             optimizer.zero_grad()
-            (loss / tokens).backward()
+            mean.backward()
             optimizer.step()
         return losses
 

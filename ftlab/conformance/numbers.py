@@ -77,7 +77,7 @@ def _gradients(bench: Bench, checkpointing: bool) -> tuple[dict[str, torch.Tenso
             part.register_forward_pre_hook(partial(count, name))
         block.register_forward_hook(partial(reach, name))
     torch.manual_seed(0)  # of dropout
-    tuner.loss_sum(bench.batch)[0].backward()
+    tuner.way.losses(bench.batch).total.backward()
     free = trainable(tuner.model)
     lost = [name for name, p in free.items() if p.grad is None]
     hold(not lost, f"{min(lost, default='')} gets no gradient")
@@ -98,7 +98,7 @@ def packed_is_alone(bench: Bench) -> str:
     losses, gradients = [], []
     with evaluation_mode(tuner.model):  # dropout would draw differently
         for batch in (bench.batch, shared):
-            loss, _ = tuner.loss_sum(batch)
+            loss = tuner.way.losses(batch).total
             losses.append(float(loss.detach()))
             gradients.append(torch.autograd.grad(loss, list(free.values())))
     scale = max(float(grad.abs().max()) for grad in gradients[0])

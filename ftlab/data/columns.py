@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_right
 from typing import Any
@@ -40,6 +41,13 @@ class Columns:
     def place(self, at: int) -> Place:
         """Return where in its file a row stands."""
         return Place(int(self._lines[at]), int(self._records[at]))
+
+    def origin(self, indices: np.ndarray) -> str:
+        """Return a hash of where some rows stand, and of their sources."""
+        found = hashlib.sha256(repr((self.files, self.sources)).encode())
+        for column in (self.file_ids, self._lines, self._records, self.source_ids):
+            found.update(column[indices].tobytes())
+        return found.hexdigest()[:32]
 
     def chat(self, at: int) -> dict[str, Any]:
         """Return what the column `chat` holds for a row."""

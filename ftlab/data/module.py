@@ -47,7 +47,7 @@ class ChatData(pl.LightningDataModule):
             `truncate` cuts off its end (and drops it if nothing to learn remains); `error` stops.
         packing: Lay several chats end to end in rows of `max_length` tokens, none of which sees another: the same loss.
         batch_size: Chats, or packed rows, in one forward pass. More is faster on a GPU and takes more memory.
-        batch_tokens: Most tokens, padding included, in one forward pass; replaces `batch_size`, uses memory evenly.
+        batch_tokens: Most tokens, with any padding, in one forward pass; replaces `batch_size`, uses memory evenly.
         seed: Seed of the order of batches; None takes the run's `seed_everything`.
     """
 
@@ -219,6 +219,7 @@ class ChatData(pl.LightningDataModule):
             lengths=examples.lengths,
             batch_size=self.batch_size,
             batch_tokens=self.batch_tokens,
+            padded=not tuner.way.unpadded,
             pack_length=self.max_length if self.packing and pack else None,
             accumulate=accumulate,
             world_size=trainer.world_size,

@@ -1,7 +1,7 @@
 """BatchPlan: which examples form which batch, and which batches one optimizer step. It knows nothing of tensors.
 
 A pure function of (lengths, settings, seed, epoch): every process, every resumed run and the progress bar see the
-same plan. Examples of like length are put together, so that little padding is computed.
+same plan. Where batches are padded, examples of like length are put together, so that little padding is computed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class BatchPlan:
     batch_size: int = 8
     """Rows in one forward pass of one device; ignored where `batch_tokens` is set."""
     batch_tokens: int | None = None
-    """Largest count of tokens in one forward pass, padding included: as many rows as fit (at least one)."""
+    """Largest count of tokens in one forward pass, with any padding: as many rows as fit (at least one)."""
     accumulate: int = 1
     """Batches of one device in one optimizer step."""
     world_size: int = 1
@@ -68,6 +68,8 @@ class BatchPlan:
     with `batch_tokens` over the batches, which then are either of it or of the rest."""
     keys: np.ndarray | None = None
     """A number for each example: an epoch begins with the smallest. Equal ones come in random order."""
+    padded: bool = True
+    """Whether the rows of a batch are padded to its longest. Where they are not, lengths are mixed at random."""
     pack_length: int | None = None
     """Examples share rows of at most so many tokens; None gives each a row of its own."""
 
@@ -185,12 +187,12 @@ class BatchPlan:
                 own = rng.permutation(len(part.rows)) if self.shuffle else np.arange(len(part.rows))
             orders.append(np.flatnonzero(part_of == at)[own])
         order = evenly(orders)
-        if parts[0].keys is None:  # like lengths into one step; each part still evenly
+        if parts[0].keys is None and (self.padded or not self.shuffle):  # like lengths in one step, each part evenly
             pool = size * POOL_STEPS if self.shuffle else len(order)
             pools = [order[i : i + pool] for i in range(0, len(order), pool)]
             falling = [p[np.argsort(-lengths[p], kind="stable")] for p in pools]
             order = np.concatenate([evenly([p[part_of[p] == at] for at in range(len(parts))]) for p in falling])
-        if len(parts) > 1 or parts[0].keys is not None:  # and within a step into one batch
+        if self.padded and (len(parts) > 1 or parts[0].keys is not None):  # and within a step into one batch
             order = order[np.lexsort((-lengths[order], np.arange(len(order)) // size))]
         steps = [order[i : i + size] for i in range(0, len(order), size)]
         last = [steps.pop()] if len(steps[-1]) < size else []
@@ -228,13 +230,18 @@ class BatchPlan:
 
     def _fill(self, rng: np.random.Generator, part: Part) -> list[np.ndarray]:
         """Fill batches up to the budget, along all lengths or in order; their number depends on lengths and keys."""
-        chance = rng.random(len(part.rows)) if self.shuffle else np.arange(len(part.rows))
-        order = np.lexsort((chance, -part.lengths) if part.keys is None else (chance, -part.lengths, part.keys))
         budget = self.batch_tokens or 0
-        bounds, longest = [0], 0
+        chance = rng.random(len(part.rows)) if self.shuffle else np.arange(len(part.rows))
+        if not self.padded and part.keys is None:
+            order = np.argsort(chance)
+            return [order[row] for row in best_fit(np.minimum(part.lengths[order], budget), budget)]
+        order = np.lexsort((chance, -part.lengths) if part.keys is None else (chance, -part.lengths, part.keys))
+        bounds, longest, total = [0], 0, 0
         for at, length in enumerate(part.lengths[order].tolist()):
             longest = max(longest, length)
-            if at > bounds[-1] and (at + 1 - bounds[-1]) * longest > budget:
+            total += length
+            size = (at + 1 - bounds[-1]) * longest if self.padded else total
+            if at > bounds[-1] and size > budget:
                 bounds.append(at)
-                longest = length
+                longest = total = length
         return [order[begin:end] for begin, end in itertools.pairwise([*bounds, len(order)])]

@@ -185,6 +185,11 @@ class Rows(Sequence[Row]):
         """Hash of the contents and their order; places do not count."""
         return hashlib.sha256(self._columns.digests[self.indices].tobytes()).hexdigest()[:32]
 
+    @cached_property
+    def origin(self) -> str:
+        """Hash of the places and sources of the rows, and of their order; contents do not count."""
+        return self._columns.origin(self.indices)
+
     def _view(self, indices: np.ndarray) -> Rows:
         view = Rows(self.table, indices)
         view._columns = self._columns

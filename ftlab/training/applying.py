@@ -8,11 +8,19 @@ import torch
 
 from ftlab.errors import FtlabError
 from ftlab.methods.base import Method
+from ftlab.training.fused import fuse
 from ftlab.training.packed import try_packed
+from ftlab.training.speed import Speed
+from ftlab.training.unpadded import install
 
 
-def apply_method(method: Method, base: Any) -> Any:
+def apply_method(method: Method, base: Any, speed: Speed | None = None) -> Any:
     """Return the base with the method applied, in training mode.
+
+    Args:
+        method: what changes it.
+        base: as it was loaded.
+        speed: what its layers are prepared for; None leaves them as they are.
 
     Raises:
         FtlabError: the method does not fit it.
@@ -29,4 +37,8 @@ def apply_method(method: Method, base: Any) -> Any:
     model.train()
     if getattr(base, "is_quantized", False):
         try_packed(model, method.title)
+    if speed is not None and speed.unpadded:
+        install(model)
+    if speed is not None and speed.fused_linear:
+        fuse(model)
     return model

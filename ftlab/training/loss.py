@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -11,18 +11,23 @@ from torch.nn import functional
 from ftlab.data.loader import IGNORE
 from ftlab.training.row_packing import forward_packed
 
-
-def token_losses(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Return the weighted cross entropy of each supervised token, its weight, and its source if there are several.
-
-    Args:
-        model: a causal language model, with or without a method.
-        batch: as `collate` makes it.
-    """
-    return weighted_losses(*next_token_logits(model, batch))
+Batch = dict[str, torch.Tensor]
 
 
-def next_token_logits(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+class Losses(NamedTuple):
+    """The losses of a batch's supervised tokens."""
+
+    total: torch.Tensor
+    """Their sum, which gradients flow from."""
+    each: torch.Tensor
+    """Each token's, times its weight, without gradients."""
+    weights: torch.Tensor
+    """Each token's."""
+    sources: torch.Tensor | None
+    """The number of each token's source; None where there is one only."""
+
+
+def next_token_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, Batch]:
     """Return the logits of all tokens but the last, which predict all but the first, and the batch as it was laid out.
 
     Args:
@@ -33,15 +38,19 @@ def next_token_logits(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch
     return output.logits[:, -batch["input_ids"].shape[1] : -1], batch  # virtual tokens come before
 
 
-def weighted_losses(
-    logits: torch.Tensor, batch: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Return what `token_losses` does, of logits and the batch that they are of."""
+def logit_losses(logits: torch.Tensor, batch: Batch) -> Losses:
+    """Return the losses that the logits of a whole batch give.
+
+    Args:
+        logits: of all tokens but the last.
+        batch: that they are of.
+    """
     labels = batch["labels"][:, 1:]
     learnt = labels != IGNORE
     weights = batch["weights"][:, 1:][learnt]
     losses = weights * functional.cross_entropy(logits[learnt].float(), labels[learnt], reduction="none")
-    return losses, weights, batch["sources"][:, 1:][learnt] if "sources" in batch else None
+    sources = batch["sources"][:, 1:][learnt] if "sources" in batch else None
+    return Losses(losses.sum(), losses.detach(), weights, sources)
 
 
 class Tally:
@@ -55,26 +64,18 @@ class Tally:
         """Return whether there is anything to read."""
         return self._sums is not None
 
-    def add(
-        self,
-        losses: torch.Tensor,
-        weights: torch.Tensor,
-        sources: torch.Tensor | None = None,
-        names: Sequence[str] = (),
-    ) -> None:
+    def add(self, losses: Losses, names: Sequence[str] = ()) -> None:
         """Add some tokens.
 
         Args:
-            losses: each token's, times its weight.
-            weights: each token's.
-            sources: the number of each token's source; None where there is one only.
+            losses: theirs.
             names: of the sources, by number.
         """
-        both = torch.stack([losses.detach(), weights])
+        both = torch.stack([losses.each, losses.weights])
         sums = [both.sum(dim=1)]
-        if sources is not None:
-            sums += [(both * (sources == i)).sum(dim=1) for i in range(len(names))]  # in one order on every device
-        self._names = names if sources is not None else ()
+        if losses.sources is not None:
+            sums += [(both * (losses.sources == i)).sum(dim=1) for i in range(len(names))]  # one order on every device
+        self._names = names if losses.sources is not None else ()
         added = torch.stack(sums)
         self._sums = added if self._sums is None else self._sums + added
 

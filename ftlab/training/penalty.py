@@ -28,6 +28,11 @@ class Penalty:
         self._start: Start
         self._sum: torch.Tensor | None = None  # over the batches accumulated so far
 
+    @property
+    def reads_logits(self) -> bool:
+        """Whether the logits of whole batches are needed."""
+        return self.regularizer is not None and self.regularizer.reads_logits
+
     def draw(self, data: ChatData, chat: Chat) -> None:
         """Take the examples that the regularizer wants to see; before the base is loaded, for they may be at fault."""
         if self.regularizer is not None:
@@ -49,7 +54,7 @@ class Penalty:
             batches = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in self._examples]
             self.regularizer.prepare(model, method, self._start.to(model), batches)
 
-    def __call__(self, model: Any, batch: dict[str, torch.Tensor], logits: torch.Tensor) -> torch.Tensor | float:
+    def __call__(self, model: Any, batch: dict[str, torch.Tensor], logits: Any) -> torch.Tensor | float:
         """Return a batch's part of its step's penalty."""
         if self.regularizer is None:
             return 0.0

@@ -17,15 +17,15 @@ from ftlab.training.base import Base
 from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
 from ftlab.training.groups import checked_groups, embedding_ids
 from ftlab.training.identity import Identity
-from ftlab.training.loss import Tally, next_token_logits, token_losses, weighted_losses
+from ftlab.training.loss import Batch, Tally
 from ftlab.training.optimizer import Optimizer
 from ftlab.training.penalty import Penalty
 from ftlab.training.random_state import restore_random_state
 from ftlab.training.regularizers.base import Regularizer
 from ftlab.training.regularizers.start import shapes
-from ftlab.training.row_packing import require_packable, try_row_packing
-
-Batch = dict[str, torch.Tensor]
+from ftlab.training.row_packing import require_packable
+from ftlab.training.speed import Speed
+from ftlab.training.way import Way, require_packing, shortest_way
 
 
 class FineTuner(pl.LightningModule):
@@ -37,6 +37,7 @@ class FineTuner(pl.LightningModule):
         optimizer: how.
         seed: Seed of the new weights and of the order of batches.
         regularizer: What is paid for besides the loss, against forgetting.
+        speed: What makes it faster and smaller without changing the numbers; None is the plain way.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class FineTuner(pl.LightningModule):
         optimizer: Optimizer | None = None,
         seed: int | None = None,
         regularizer: Regularizer | None = None,
+        speed: Speed | None = Speed(),  # noqa: B008  # nothing writes to it
     ) -> None:
         super().__init__()
         self.base = Base(base) if isinstance(base, str) else base
@@ -53,6 +55,7 @@ class FineTuner(pl.LightningModule):
         self.optimizer = optimizer or Optimizer()
         self.seed = seed
         self.regularizer = regularizer
+        self.speed = speed
         self.model: Any = None
         self.on_base: Callable[[Any], None] | None = None  # is shown the base before the method is applied
         self.random_state: dict[str, Any] | None = None  # of a run to resume
@@ -66,6 +69,11 @@ class FineTuner(pl.LightningModule):
     def chat(self) -> Chat:
         """The model's chat rendering; loads the tokenizer."""
         return self.base.load_chat()
+
+    @cached_property
+    def way(self) -> Way:
+        """How losses are computed, found out once for a model with a method; the plan of batches goes by it."""
+        return shortest_way(self.model, self.method, None if self.penalty.reads_logits else self.speed)
 
     def configure_model(self, **loading: Any) -> None:
         """Load the base and apply the method, once.
@@ -87,7 +95,7 @@ class FineTuner(pl.LightningModule):
         Args:
             loading: what it is loaded with besides.
         """
-        self._seed()
+        _seed(self.seed)
         model = self.base.load_model(**self.method.load_kwargs() | loading)
         self.identity = Identity.of(self.base, self.seed, self.chat.tokenizer)
         return model
@@ -98,8 +106,9 @@ class FineTuner(pl.LightningModule):
         Raises:
             FtlabError: the method does not fit it.
         """
-        self._seed()
-        self.model = apply_method(self.method, model)
+        _seed(self.seed)
+        self.model = apply_method(self.method, model, self.speed)
+        self.__dict__.pop("way", None)
 
     def setup(self, stage: str) -> None:
         """Refuse a method that cannot be packed, and data that cannot be read, before the base is loaded."""
@@ -114,7 +123,7 @@ class FineTuner(pl.LightningModule):
             self.method.initialize(self.model, self.trainer.datamodule.look())  # type: ignore[attr-defined]
         if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
             name = f"{self.method.title} on {self.base.base} ({self.model.config.model_type})"
-            try_row_packing(self.model, name)
+            require_packing(self.way, name)
         self.penalty.prepare(self.model, self.method, self.device)
 
     def save(self, folder: Path) -> None:
@@ -142,25 +151,15 @@ class FineTuner(pl.LightningModule):
             self.attach(base)
         self.method.load(self.model, folder)
 
-    def loss_sum(self, batch: Batch) -> tuple[torch.Tensor, float]:
-        """Return the summed weighted cross entropy of the supervised tokens, and their summed weights.
-
-        Args:
-            batch: as `collate` makes it.
-        """
-        losses, weights, _ = token_losses(self.model, batch)
-        return losses.sum(), float(weights.sum())
-
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return this batch's share of the step's mean loss per supervised token, and of its penalty.
 
         Lightning divides by the number of accumulated batches and averages over ranks; both are undone here, so that
         one big batch and many small ones have one gradient, whatever the lengths.
         """
-        logits, batch = next_token_logits(self.model, batch)
-        losses, weights, sources = weighted_losses(logits, batch)
-        self.step_loss.add(losses, weights, sources, self.trainer.train_dataloader.sources)  # type: ignore[union-attr]
-        share = losses.sum() / batch["step_tokens"] + self.penalty(self.model, batch, logits)
+        losses, logits, batch = self.way.compute(batch)
+        self.step_loss.add(losses, self.trainer.train_dataloader.sources)  # type: ignore[union-attr]
+        share = losses.total / batch["step_tokens"] + self.penalty(self.model, batch, logits)
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
@@ -179,7 +178,7 @@ class FineTuner(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation loss."""
-        self.held_out_loss.add(*token_losses(self.model, batch), self.trainer.val_dataloaders.sources)  # type: ignore[union-attr]
+        self.held_out_loss.add(self.way.losses(batch), self.trainer.val_dataloaders.sources)  # type: ignore[union-attr]
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
@@ -189,7 +188,7 @@ class FineTuner(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the test loss."""
-        self.held_out_loss.add(*token_losses(self.model, batch), self.trainer.test_dataloaders.sources)  # type: ignore[union-attr]
+        self.held_out_loss.add(self.way.losses(batch), self.trainer.test_dataloaders.sources)  # type: ignore[union-attr]
 
     def on_test_epoch_end(self) -> None:
         """Log loss and perplexity per supervised token."""
@@ -234,11 +233,6 @@ class FineTuner(pl.LightningModule):
         check_checkpoint(checkpoint, self.model, self.identity, self.method.title)
         self.random_state = checkpoint[RANDOM_KEY]
 
-    def _seed(self) -> None:
-        """Make new weights the same whatever was drawn before."""
-        if self.seed is not None:
-            torch.manual_seed(self.seed)
-
     def _log_held_out(self, name: str) -> None:
         losses = self.held_out_loss.read(self._over_ranks)
         self.log_dict({f"{name}/loss": losses["loss"], f"{name}/perplexity": losses.pop("loss").exp()}, prog_bar=True)
@@ -246,3 +240,9 @@ class FineTuner(pl.LightningModule):
 
     def _over_ranks(self, sums: torch.Tensor) -> torch.Tensor:
         return self.trainer.strategy.reduce(sums, reduce_op="sum")
+
+
+def _seed(seed: int | None) -> None:
+    """Make new weights the same whatever was drawn before."""
+    if seed is not None:
+        torch.manual_seed(seed)

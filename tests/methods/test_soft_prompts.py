@@ -73,7 +73,7 @@ def train(model, method, batch, steps=3):
     # Without decay of weights, so that only a gradient moves a parameter.
     optimizer = torch.optim.AdamW([p for g in method.param_groups(model) for p in g["params"]], 1e-2, weight_decay=0)
     for _ in range(steps):
-        tuner.loss_sum(batch)[0].backward()
+        tuner.way.losses(batch).total.backward()
         optimizer.step()
         optimizer.zero_grad()
     return model
@@ -87,11 +87,11 @@ def logits(model, ids):
 def test_every_trainable_parameter_moves_and_no_other(make, method, batch):
     model = method.apply(make())
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    loss = tuner_of(model, method).loss_sum(batch)[0].item()
+    loss = tuner_of(model, method).way.losses(batch).total.item()
     train(model, method, batch)
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == trainable(model).keys()
-    assert tuner_of(model, method).loss_sum(batch)[0].item() < loss
+    assert tuner_of(model, method).way.losses(batch).total.item() < loss
 
 
 def test_as_many_as_the_papers_formula_says(make, method):
@@ -109,16 +109,16 @@ def test_virtual_tokens_of_a_text_are_that_text(cls, make, batch, chat):
     written = {**batch, "input_ids": torch.cat([before, batch["input_ids"]], 1)}
     written["labels"] = torch.cat([torch.full_like(before, -100), batch["labels"]], 1)
     written["weights"] = torch.cat([torch.zeros_like(before), batch["weights"]], 1)
-    expected, tokens = tuner_of(make(), method).loss_sum(written)
-    loss, same = tuner_of(model, method).loss_sum(batch)
-    assert tokens == same
-    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    expected = tuner_of(make(), method).way.losses(written)
+    found = tuner_of(model, method).way.losses(batch)
+    torch.testing.assert_close(found.weights, expected.weights, rtol=0, atol=0)
+    torch.testing.assert_close(found.total, expected.total, rtol=1e-5, atol=1e-5)
     answers = generate(model, chat, ROWS, Generation(8, 3))
     assert answers == generate(make(), chat, [text + row for row in ROWS], Generation(8, 3))
 
 
 def gradients(model, method, batch):
-    tuner_of(model, method).loss_sum(batch)[0].backward()
+    tuner_of(model, method).way.losses(batch).total.backward()
     return {name: p.grad for name, p in trainable(model).items()}
 
 
@@ -263,7 +263,7 @@ def test_bfloat16(weights, checkpointing, make, method, batch, chat):
     model = method.apply(make(checkpointing).to(weights))
     assert {p.dtype for p in trainable(model).values()} == {torch.float32}
     with torch.autocast("cpu", torch.bfloat16, enabled=weights == torch.float32):
-        loss = tuner_of(model, method).loss_sum(batch)[0]
+        loss = tuner_of(model, method).way.losses(batch).total
         loss.backward()
         assert len(generate(model, chat, ROWS, Generation(4, 3))) == 3
     assert loss.isfinite()

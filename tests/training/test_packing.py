@@ -13,7 +13,9 @@ from ftlab.data.examples import Encoded
 from ftlab.data.loader import collate
 from ftlab.errors import SettingError
 from ftlab.methods.base import trainable
-from ftlab.training.row_packing import EXACT, ROUNDED, in_one_row, require_packable, try_row_packing
+from ftlab.training.row_packing import require_packable
+from ftlab.training.unpadded import MULTIPLE, one_row
+from ftlab.training.way import EXACT, ROUNDED, Way, require_packing
 from tests.conformance.faulty_numbers import LooksAcrossARow
 from tests.methods.test_peft_type import HAS_SKLEARN, RECORDS, table
 
@@ -72,7 +74,7 @@ def batches():
 
 
 def tuner_of(model, method):
-    tuner = FineTuner("ftlab/tiny", method)
+    tuner = FineTuner("ftlab/tiny", method, speed=None)
     tuner.model = method.apply(model).train()
     torch.manual_seed(1)
     for name, parameter in trainable(tuner.model).items():
@@ -83,7 +85,8 @@ def tuner_of(model, method):
 
 def loss_and_gradients(tuner, batch):
     tuner.model.zero_grad()
-    loss, weight = tuner.loss_sum(batch)
+    losses = tuner.way.losses(batch)
+    loss, weight = losses.total, float(losses.weights.sum())
     loss.backward()
     return (
         loss.item(),
@@ -125,9 +128,10 @@ def test_packed_rows_have_the_loss_and_gradients_of_their_examples(architecture,
 def test_rows_laid_in_one_for_flash_kernels_are_the_same(architecture):
     """The kernels themselves need a GPU; what they are given does not."""
     _, packed = batches()
-    row = in_one_row(packed)
-    assert row["input_ids"].shape == row["position_ids"].shape == (1, sum(len(chat.ids) for chat in examples()))
     tuner = tuner_of(make(architecture), Full())
+    row, inputs = one_row(tuner.model, packed)
+    assert row["input_ids"].shape == row["position_ids"].shape == (1, MULTIPLE)
+    assert inputs["cu_seq_lens_q"].diff().tolist() == [*(len(chat.ids) for chat in examples()), 0][:-1]
     assert largest_difference(loss_and_gradients(tuner, row), loss_and_gradients(tuner, packed)) <= 1e-5
 
 
@@ -137,7 +141,7 @@ def test_flex_attention_confines_itself_too():
     _, packed = batches()
     with torch.no_grad():
         expected, found = (
-            tuner_of(make("llama", attention), Full()).loss_sum(packed)[0].item()
+            tuner_of(make("llama", attention), Full()).way.losses(packed).total.item()
             for attention in ("eager", "flex_attention")
         )
     assert found == pytest.approx(expected, rel=1e-5)
@@ -146,18 +150,18 @@ def test_flex_attention_confines_itself_too():
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma2", "gemma3_text", "mistral", "phi"])
 @pytest.mark.parametrize("method", [LoRA(), Full(), Freeze(last=1)], ids=lambda method: method.title)
 def test_the_trial_passes_what_can_be_packed(architecture, method):
-    assert try_row_packing(method.apply(make(architecture)), "x") <= 1e-5
+    assert require_packing(Way(method.apply(make(architecture))), "x") <= 1e-5
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "phi"])
 def test_the_trial_passes_what_rounds(architecture):
-    assert EXACT < try_row_packing(Full().apply(make(architecture, dtype=torch.bfloat16)), "x") <= ROUNDED / 4
+    assert EXACT < require_packing(Way(Full().apply(make(architecture, dtype=torch.bfloat16))), "x") <= ROUNDED / 4
 
 
 @pytest.mark.parametrize("architecture", ["opt", "bloom", "falcon", "mamba", "rwkv"])
 def test_the_trial_refuses_models_that_do_not_heed_positions(architecture):
     with pytest.raises(SettingError, match=r"data.packing: Full on x cannot be packed: .*; set data.packing to false"):
-        try_row_packing(Full().apply(make(architecture)), "Full on x")
+        require_packing(Way(Full().apply(make(architecture))), "Full on x")
 
 
 def test_the_trial_refuses_a_method_that_looks_across_a_row_later_on():
@@ -167,7 +171,7 @@ def test_the_trial_refuses_a_method_that_looks_across_a_row_later_on():
         logits = model.eval()(batch["input_ids"], use_cache=False).logits
         torch.testing.assert_close(logits, make("llama")(batch["input_ids"], use_cache=False).logits)
     with pytest.raises(SettingError, match="chats that share a row change each other"):
-        try_row_packing(model, "LooksAcrossARow")
+        require_packing(Way(model), "LooksAcrossARow")
 
 
 @pytest.mark.parametrize("method", [LoRA(dropout=0.5), Full()], ids=["LoRA", "Full"])
@@ -184,7 +188,7 @@ def test_the_trial_leaves_no_trace(method):
         return digests(model), gradients, modes, chance
 
     before = state()
-    try_row_packing(model, "x")
+    require_packing(Way(model), "x")
     assert state() == before
 
 
@@ -221,7 +225,7 @@ def test_each_type_of_peft_says_itself_whether_it_can_be_packed(peft_type):
     method = Peft(peft_type, RECORDS[peft_type]["settings"])
     model = method.apply(table.base("llama"))
     try:
-        assert try_row_packing(model, peft_type) <= 1e-5
+        assert require_packing(Way(model), peft_type) <= 1e-5
         can = True
     except SettingError:
         can = False

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ftlab.data.cache import cached
 from ftlab.data.quality import duplicates
 from ftlab.data.quality.answers import Answers
 from ftlab.data.quality.description import Description, Found, Histogram, Lengths
@@ -24,7 +28,7 @@ _NEAR_AMONG = 100_000
 
 
 def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length: int, learnt: bool) -> Description:
-    """Describe some rows.
+    """Describe some rows, once: a run on data that are known begins at once.
 
     Args:
         rows: the rows of one split.
@@ -33,6 +37,18 @@ def describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length
         max_length: the most tokens that fit.
         learnt: whether it is the split that is trained on.
     """
+    digest = hashlib.sha256(repr((rows.fingerprint, rows.origin, max_length, learnt)).encode())
+    digest.update(lengths.tobytes() + supervised.tobytes())
+
+    def write(folder: Path) -> None:
+        found = asdict(_describe(rows, lengths, supervised, max_length, learnt))
+        (folder / "description.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+
+    folder = cached("descriptions", digest.hexdigest()[:32], write)
+    return Description.parse(json.loads((folder / "description.json").read_text(encoding="utf-8")))
+
+
+def _describe(rows: Rows, lengths: np.ndarray, supervised: np.ndarray, max_length: int, learnt: bool) -> Description:
     prints = duplicates.prints(rows)
     exact, normalised = duplicates.groups(prints.exact), duplicates.groups(prints.normalised)
     repeated = {later for later, _ in duplicates.firsts(exact)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,12 @@ class Description:
     """Rows of each distinct answer, the most frequent first, where the answers are few; else empty."""
     warnings: list[str]
     """What is wrong, the reason and what to do: a line each."""
+
+    @classmethod
+    def parse(cls, record: dict[str, Any]) -> Description:
+        """Return the description of which `dataclasses.asdict` made a record, and JSON a text."""
+        tokens = record["tokens"]
+        shared = {key: Found(**value) for key, value in record.items() if cls.__annotations__[key] == "Found"}
+        turns = {int(number): rows for number, rows in record["turns"].items()}
+        lengths = Lengths(**tokens | {"histogram": Histogram(**tokens["histogram"])})
+        return cls(**record | shared | {"turns": turns, "tokens": lengths})

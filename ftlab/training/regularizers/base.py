@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftlab.data.sources import Source
 
@@ -20,6 +20,8 @@ class Regularizer(ABC):
     #: How many examples `prepare` is given, and from where; a source of None is the training data.
     examples: int = 0
     source: str | Source | None = None
+    #: Whether `penalty` looks at the logits, which then are computed at every position: slower, and more memory.
+    reads_logits: ClassVar[bool] = True
 
     @abstractmethod
     def prepare(self, model: Any, method: Method, start: Start, batches: list[dict[str, Tensor]]) -> None:
@@ -39,7 +41,7 @@ class Regularizer(ABC):
         """
 
     @abstractmethod
-    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor:
+    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Any) -> Tensor:
         """Return a batch's part of the penalty of its optimizer step, a scalar.
 
         The parts of all of a step's batches, on all ranks, must add up to the penalty however the step is cut into
@@ -48,7 +50,8 @@ class Regularizer(ABC):
         Args:
             model: the base with the method applied.
             batch: as `collate` makes it.
-            logits: that the model gave for the batch, of all tokens but the last, which predict all but the first.
+            logits: that the model gave for the batch, of all tokens but the last, which predict all but the first;
+                None where `reads_logits` is false.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ftlab.data.sources import Source
 from ftlab.errors import SettingError, require
@@ -29,6 +29,8 @@ class EWC(Regularizer):
 
     Source: Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", 2017, arXiv:1612.00796.
     """
+
+    reads_logits: ClassVar[bool] = False
 
     strength: float = 10_000.0
     """Factor of the penalty. Higher keeps more of the base and learns less; 0 changes nothing. F is small, the smaller
@@ -80,7 +82,7 @@ class EWC(Regularizer):
         frozen = {name: known[name] for name in changed if name not in start.values}
         self._fisher = fisher(model, start, batches, self.labels == "model", frozen)
 
-    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor:
+    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Any) -> Tensor:
         """Return the batch's part of strength / 2 * sum F_i (w_i - w_base,i)^2."""
         import torch
 

@@ -73,7 +73,7 @@ class KLToBase(Regularizer):
                 "switched_off; give it one, or take another regularizer",
             )
 
-    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor:
+    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Any) -> Tensor:
         """Return the batch's part of strength * T^2 * mean KL."""
         from ftlab.data.loader import IGNORE
 
@@ -102,7 +102,7 @@ class KLToBase(Regularizer):
             with off or nullcontext():
                 return next_token_logits(model, batch)[0]
 
-    def _log_chances(self, logits: Tensor) -> Tensor:
+    def _log_chances(self, logits: Any) -> Tensor:
         import torch
 
         return (logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.temperature).log_softmax(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftlab.errors import SettingError, require
 from ftlab.training.regularizers.base import Regularizer, share
@@ -26,6 +26,8 @@ class L2ToBase(Regularizer):
     Source: Li et al., "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", 2018,
     arXiv:1802.01483 (L2-SP).
     """
+
+    reads_logits: ClassVar[bool] = False
 
     strength: float = 0.1
     """Factor of half the squared distance. Higher keeps more of the base and learns less; 0 changes nothing."""
@@ -51,7 +53,7 @@ class L2ToBase(Regularizer):
                 f"base nor added to one ({strange[0]}); take KLToBase, which compares answers",
             )
 
-    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor:
+    def penalty(self, model: Any, batch: dict[str, Tensor], logits: Any) -> Tensor:
         """Return the batch's part of strength / 2 * ||W - W_base||^2."""
         return self.distance(model) * (self.strength / 2) * share(batch)
 

@@ -1,0 +1,92 @@
+"""Attention: of one row of several examples on a CPU, each of which sees itself alone. It knows no modules.
+
+Each example is cut into a few pieces of queries, which meet only the keys up to their own end: the half of the scores
+that causality hides is mostly not computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: Queries of a piece, more or less.
+PIECE = 128
+
+
+class Piece(NamedTuple):
+    """Some queries of an example, and the keys that they may see."""
+
+    first_query: int
+    first_key: int
+    end: int
+
+
+class RowAttention(torch.autograd.Function):
+    """softmax(scale q k^T + causal mask) v for each example, with the attention weights kept for the backward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bounds: Sequence[int], window: int | None, scale: float
+    ) -> Tensor:
+        """Return attention of shape (tokens, heads, width).
+
+        Args:
+            ctx: of autograd.
+            query: of shape (heads, tokens, width), as the next two.
+            key: of as many heads.
+            value: likewise.
+            bounds: where examples begin, and the end of the last.
+            window: how many tokens back a token sees, itself included; None for all.
+            scale: of the scores.
+        """
+        out = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+        pieces, kept = list(_pieces(bounds, window)), []
+        for piece in pieces:
+            q, k = query[:, piece.first_query : piece.end], key[:, piece.first_key : piece.end]
+            scores = torch.baddbmm(query.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=scale)
+            _hide(scores, piece, window)
+            weights = torch.softmax(scores, -1)
+            kept.append(weights)
+            out[piece.first_query : piece.end] = (weights @ value[:, piece.first_key : piece.end]).transpose(0, 1)
+        ctx.pieces, ctx.scale = pieces, scale
+        ctx.save_for_backward(query, key, value, out, *kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute the gradients of query, key and value."""
+        query, key, value, out, *kept = ctx.saved_tensors
+        dquery, dkey, dvalue = (x.new_zeros(x.shape) for x in (query, key, value))
+        rest = (out * dout).sum(-1, keepdim=True).transpose(0, 1)
+        dout = dout.transpose(0, 1)
+        for piece, weights in zip(ctx.pieces, kept, strict=True):
+            queries, keys = slice(piece.first_query, piece.end), slice(piece.first_key, piece.end)
+            d = dout[:, queries]
+            dvalue[:, keys].baddbmm_(weights.transpose(1, 2), d)
+            dscores = (d @ value[:, keys].transpose(1, 2)).sub_(rest[:, queries]).mul_(weights).mul_(ctx.scale)
+            dquery[:, queries] = dscores @ key[:, keys]
+            dkey[:, keys].baddbmm_(dscores.transpose(1, 2), query[:, queries])
+        return dquery, dkey, dvalue, None, None, None
+
+
+def _pieces(bounds: Sequence[int], window: int | None) -> Iterator[Piece]:
+    for begin, end in itertools.pairwise(bounds):
+        number = max(1, round((end - begin) / PIECE))
+        cuts = [begin + (end - begin) * i // number for i in range(number + 1)]
+        for first, last in itertools.pairwise(cuts):
+            yield Piece(first, begin if window is None else max(begin, first - window + 1), last)
+
+
+def _hide(scores: Tensor, piece: Piece, window: int | None) -> None:
+    """Set the scores of keys that come after their query, or too far before it, to minus infinity."""
+    size = piece.end - piece.first_query
+    scores[:, :, -size:] += scores.new_full((size, size), float("-inf")).triu_(1)
+    if window is not None and piece.end - piece.first_key > window:
+        before = piece.first_query - piece.first_key
+        scores += scores.new_full(scores.shape[1:], float("-inf")).tril_(before - window)

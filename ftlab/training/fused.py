@@ -1,0 +1,81 @@
+"""Fused: lets a model's linear layers, with or without LoRA, compute by `Linear`. It knows no batches and no losses.
+
+The layers stay what they are: saving, merging and switching an adapter off are peft's, and whatever `Linear` has no
+formula for goes through their own forward pass.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ftlab.methods.anatomy import plain
+from ftlab.methods.peft_format import is_peft
+from ftlab.training.linear import Linear, LowRank
+
+
+def fuse(model: Any) -> None:
+    """Let linear layers compute faster, in place.
+
+    Args:
+        model: the base with the method applied.
+    """
+    head = plain(model).get_output_embeddings()
+    updated = set()
+    if is_peft(model):
+        from peft.tuners.lora import LoraLayer
+
+        layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
+        for module in layers:
+            if _is_simple(module):
+                whole = type(module.base_layer) is nn.Linear
+                module.forward = partial(_lora if whole else _beside, module)
+                updated |= {module.base_layer, *module.lora_A.values(), *module.lora_B.values()} if whole else set()
+    for module in model.modules():
+        if type(module) is nn.Linear and module is not head and module not in updated:
+            module.forward = partial(_linear, module)  # type: ignore[method-assign]
+
+
+def _is_simple(layer: Any) -> bool:
+    """Return whether a layer of peft's LoRA adds scale (x A^T) B^T and nothing else."""
+    if len(layer.lora_A) != 1 or layer.lora_variant or getattr(layer, "fan_in_fan_out", False):
+        return False
+    (name,) = layer.lora_A
+    parts = (layer.base_layer, layer.lora_A[name], layer.lora_B[name])
+    return (
+        isinstance(layer.base_layer, nn.Linear)  # bitsandbytes' layers are, too
+        and layer.active_adapters == [name]
+        and isinstance(layer.lora_dropout[name], nn.Identity)
+        and not layer.lora_bias[name]
+        and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    )
+
+
+def _stays(layer: Any, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether a layer of peft's is asked for something else at the moment."""
+    return bool(args or kwargs or layer.disable_adapters or layer.merged or torch.is_autocast_enabled(x.device.type))
+
+
+def _lora(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    (name,) = layer.lora_A
+    base, a, b = layer.base_layer, layer.lora_A[name].weight, layer.lora_B[name].weight
+    if _stays(layer, x, args, kwargs) or not x.dtype == base.weight.dtype == a.dtype:
+        return type(layer).forward(layer, x, *args, **kwargs)
+    return Linear.apply(x, base.weight, base.bias, a, b, layer.scaling[name])
+
+
+def _beside(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    (name,) = layer.lora_A
+    if _stays(layer, x, args, kwargs):
+        return type(layer).forward(layer, x, *args, **kwargs)
+    y = layer.base_layer(x)
+    return LowRank.apply(y, x, layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    if torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32 or x.device.type != "cpu":
+        return nn.functional.linear(x, layer.weight, layer.bias)
+    return Linear.apply(x, layer.weight, layer.bias, None, None, 0.0)

@@ -1,0 +1,102 @@
+"""Head: from hidden states to the loss of each supervised token, a few at a time. It knows no models and no batches.
+
+No more than a chunk of logits is ever held, for the gradient is formed together with the loss, in the forward pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ftlab.training.linear import product
+
+#: Numbers of logits that are held at a time.
+CHUNK = 1 << 21
+
+
+def head_losses(model: Any, hidden: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the summed weighted cross entropy of some tokens, and each token's without gradients.
+
+    Args:
+        model: a causal language model of transformers.
+        hidden: what its decoder gave for the tokens before them, of shape (tokens, width).
+        labels: the tokens.
+        weights: theirs.
+    """
+    head = model.get_output_embeddings()
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    if type(head) is nn.Linear and not (head._forward_hooks or head._forward_pre_hooks):
+        return ChunkedCrossEntropy.apply(hidden, head.weight, head.bias, labels, weights, cap)
+    logits = head(hidden).float()
+    if cap is not None:
+        logits = cap * torch.tanh(logits / cap)
+    losses = weights * nn.functional.cross_entropy(logits, labels, reduction="none")
+    return losses.sum(), losses.detach()
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Summed weighted cross entropy of softmax(cap tanh(h W^T / cap)), and each token's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        weights: Tensor,
+        cap: float | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute losses and, where they are wanted, gradients.
+
+        Args:
+            ctx: of autograd.
+            hidden: of shape (tokens, width).
+            weight: of the head, of shape (vocabulary, width).
+            bias: of the head.
+            labels: int64, of shape (tokens,).
+            weights: float32, of shape (tokens,).
+            cap: bound of the logits, as in Gemma 2; None for none.
+        """
+        wants = ctx.needs_input_grad[:3]
+        losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        dhidden = torch.empty_like(hidden) if wants[0] else None
+        dweight = torch.zeros_like(weight) if wants[1] else None
+        dbias = torch.zeros_like(bias) if wants[2] and bias is not None else None
+        size = max(1, CHUNK // len(weight))
+        for begin in range(0, len(hidden), size):
+            part = slice(begin, begin + size)
+            logits = product(hidden[part], weight, bias).float()
+            if cap is not None:
+                logits.div_(cap).tanh_().mul_(cap)
+            own = labels[part, None]
+            chances = torch.softmax(logits, -1)
+            top, at = logits.max(-1, keepdim=True)
+            whole = top - chances.gather(-1, at).log()  # the likeliest cannot underflow
+            losses[part] = (whole - logits.gather(-1, own))[:, 0] * weights[part]
+            if not any(wants):
+                continue
+            grad = chances.scatter_add_(-1, own, torch.full_like(own, -1, dtype=chances.dtype))
+            grad.mul_(weights[part, None])
+            if cap is not None:
+                grad.mul_(1 - (logits / cap) ** 2)
+            grad = grad.to(hidden.dtype)
+            if dhidden is not None:
+                dhidden[part] = product(grad, weight.T)
+            if dweight is not None:
+                dweight.addmm_(grad.T, hidden[part])
+            if dbias is not None:
+                dbias += grad.sum(0)
+        ctx.save_for_backward(dhidden, dweight, dbias)
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        """Scale the gradients."""
+        found = (None if each is None else each.mul_(grad) for each in ctx.saved_tensors)
+        return (*found, None, None, None)
