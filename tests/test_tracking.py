@@ -7,6 +7,7 @@ import pytest
 import wandb
 
 from ftlab.diagnosis.wandb_file import _records, read_wandb
+from ftlab.errors import SettingError
 from ftlab.exam.sitting import Answer, Sitting
 from ftlab.tracking import LARGEST, WandB, answer_table, logged_in, track_results
 
@@ -50,11 +51,30 @@ def test_a_server_that_cannot_be_reached_does_not_stop_a_run(nobody, monkeypatch
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("ftlab.tracking.wandb_run.TIMEOUT", 3)
+    logger = WandB().start(tmp_path, "x", {"a": {"b": 1}}, [])
     with pytest.warns(UserWarning, match="cannot be reached"):
-        logger = WandB().start(tmp_path, "x", {"a": {"b": 1}}, [])
-    assert logger.experiment.settings.mode == "offline"
-    logger.experiment.finish()
+        logger.log_metrics({"train/loss": 1.0}, 1)
+    assert logger.run.settings.mode == "offline"
+    logger.run.finish()
     assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_a_run_begins_with_its_first_metrics_and_loses_none(tmp_path):
+    base = "a folder/" * 10
+    logger = WandB(mode="offline").start(tmp_path, "x", {}, ["LoRA", base])
+    assert not (tmp_path / "wandb").exists()
+    logger.log_metrics({"train/loss": 2.0}, 1)
+    logger.run.finish()
+    wandb.teardown()
+    [log] = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    assert [row["train/loss"] for row in read_wandb(log)[0] if "train/loss" in row] == [2.0]
+    assert list(seen(log)[0].tags) == ["LoRA", base[-64:]], "W&B takes no longer tags"
+
+
+@pytest.mark.parametrize("project", ["", "a/b", "50%", "x" * 129])
+def test_what_wandb_would_refuse_is_refused_before_training(project):
+    with pytest.raises(SettingError, match="is not a name of at most 128 characters"):
+        WandB(project=project)
 
 
 CONFIG = {"method": {"class_path": "LoRA", "init_args": {"r": 8}}, "data": {"train": "train.jsonl"}}
@@ -119,7 +139,7 @@ def tracked(tmp_path_factory):
     logger = settings.start(old, "first try/fold-1", CONFIG, ["LoRA", "ftlab/tiny"])
     for step in (1, 2, 3):
         logger.log_metrics({"train/loss": 1 / step}, step)
-    logger.experiment.finish()
+    logger.run.finish()
     wandb.teardown()  # as where the process ended, interrupted: its log is whole then
     logger = settings.start(new, "first try/fold-1", CONFIG, ["LoRA", "ftlab/tiny"], old)
     logger.log_metrics({"train/loss": 0.25, "exam/score": 10.0}, 4)

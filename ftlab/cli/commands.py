@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
-import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +12,7 @@ from typing import Any, NoReturn
 from ftlab.cli.data import run_data, with_config
 from ftlab.cli.exam import run_exam
 from ftlab.cli.exam import with_config as of_exam
+from ftlab.cli.libraries import import_libraries
 from ftlab.cli.sources import Sources, option_values
 from ftlab.errors import EXIT_BUG, FtlabError, choices_help
 from ftlab.plugins import failure_of, load_plugins, origin, registered, warn_of_skipped
@@ -73,7 +72,7 @@ def run_command(command: str, args: Sequence[str]) -> int:
     load_plugins(sources.values("plugins"), configs=sources.files)
     if command == "methods":
         return show_methods(args)
-    quiet()
+    import_libraries()
     if command == "data":
         return run_data(args)
     if command == "exam":
@@ -91,23 +90,10 @@ def run_command(command: str, args: Sequence[str]) -> int:
     return 0
 
 
-def quiet() -> None:
-    """Silence what the libraries below say on their own behalf; errors and ftlab's own lines remain."""
-    import lightning.pytorch  # noqa: F401 - sets its own level when imported
-    from transformers.utils import logging as transformers_logging
-
-    for name in ("lightning.pytorch", "lightning.fabric", "bitsandbytes"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for module in ("lightning", "torch", "jsonargparse", "transformers", "peft"):
-        warnings.filterwarnings("ignore", module=rf"{module}\b.*")
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
 def show_methods(args: Sequence[str]) -> int:
     """Print all methods, the settings of one, or what the conformance kit finds."""
     if args[:1] == ["check"]:
-        quiet()
+        import_libraries()
         from ftlab.cli.check import check
 
         return 0 if check(args[1:]) else EXIT_BUG

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ftlab.cli.commands import quiet
+from ftlab.cli.libraries import import_libraries
 from ftlab.cli.sources import Sources
 from ftlab.cli.sweep_file import SweepFile
 from ftlab.cli.sweep_options import make_parser
@@ -61,7 +61,7 @@ def run_sweep(args: Sequence[str]) -> int:
 def _load_plugins(args: Sequence[str]) -> None:
     sources = Sources(args)
     load_plugins(sources.values("plugins"), configs=sources.files)
-    quiet()
+    import_libraries()
 
 
 def _conduct(sweep: Sweep, source: SweepFile | None, base: list[str], short: list[str], again: bool) -> int:

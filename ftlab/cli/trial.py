@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftlab.cli.commands import quiet
+from ftlab.cli.libraries import import_libraries
 from ftlab.cli.lightning import FtlabCLI
 from ftlab.cli.sources import Sources
 from ftlab.plugins import load_plugins
@@ -29,6 +29,6 @@ def run_trial(args: Sequence[str]) -> int:
     end_with_parent()
     sources = Sources(args)
     load_plugins(sources.values("plugins"), configs=sources.files)
-    quiet()
+    import_libraries()
     TrialCLI("fit", args)
     return 0

@@ -22,7 +22,7 @@ class Columns:
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self._lines, self._records = table["line"].to_numpy(), table["record"].to_numpy()
+        self._lines, self._records = numbers(table["line"]), numbers(table["record"])
         self.file_ids, self.files = _names(table["file"])
         self.source_ids, self.sources = _names(table["source"])
         digests = [_bytes(chunk, 16) for chunk in table["digest"].chunks]
@@ -59,12 +59,23 @@ class Columns:
         return json.loads(str(raw, "utf-8"))
 
 
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of numbers without gaps, as `to_numpy` does, which imports pandas: part of each start."""
+    kind = np.dtype(str(column.type))
+    parts = [
+        np.frombuffer(chunk.buffers()[1], kind)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate([np.zeros(0, kind), *parts])
+
+
 def _names(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     """Return a column of names as indices, int32, and the names in order of appearance."""
     ids: list[np.ndarray] = [np.zeros(0, np.int32)]
     names: dict[str, int] = {}
     for chunk in column.chunks:
-        own = chunk.indices.to_numpy(zero_copy_only=False)
+        own = numbers(pa.chunked_array([chunk.indices]))
         known = chunk.dictionary.to_pylist()
         used, first = np.unique(own, return_index=True)
         places = np.zeros(len(known), np.int32)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftlab.carried import carried
+from ftlab.data.columns import numbers
 from ftlab.data.files import COMPRESSIONS, KINDS, DataFile, kind_of, known_endings
 from ftlab.data.formats import Format
 from ftlab.data.formats.prepared import _PreparedRows
@@ -131,7 +132,7 @@ def _own_names(file: DataFile) -> pa.DictionaryArray | None:
 
 def _numbers(table: pa.Table) -> pa.Array:
     """Return the numbers that the rows of a table's file have there, from 0 on."""
-    return _array(table["line"].to_numpy() - 1, table["line"].type)
+    return _array(numbers(table["line"]) - 1, pa.int64())
 
 
 def _repeated(names: list[str], counts: list[int]) -> pa.DictionaryArray:

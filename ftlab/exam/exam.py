@@ -18,11 +18,12 @@ from ftlab.data.formats import Format
 from ftlab.data.rows import Row, Rows
 from ftlab.data.sources import Source, read_rows
 from ftlab.errors import FtlabError, require
-from ftlab.exam.generation import Generation, end_ids, generate, render
+from ftlab.exam.generation import Engine, Generation, end_ids, generate, render
 from ftlab.exam.graders import Grader, Marker, ModelGrader
 from ftlab.exam.grading import Combine, Marks, graded, named
 from ftlab.exam.shots import with_examples
 from ftlab.exam.sitting import Sitting, UngradedError
+from ftlab.exam.with_vllm import require_vllm
 
 
 @dataclass
@@ -51,7 +52,9 @@ class Exam:
     k: int = 1
     """Of `pass_at_k`: the chance that one of k samples is right, estimated from all of them."""
     batch_size: int = 64
-    """Answers generated together. Changes the speed and the memory, not greedy answers."""
+    """Most answers generated together. Changes the speed and the memory, not greedy answers."""
+    engine: Engine = "transformers"
+    """What generates: transformers, or vLLM on a GPU, which loads the merged model anew at every sitting."""
     every: int = 1
     """Sit the exam at every n-th validation; 0 means only before and after training."""
     limit: int | None = None
@@ -83,7 +86,11 @@ class Exam:
     @property
     def generation(self) -> Generation:
         """How answers are made."""
-        return Generation(self.max_new_tokens, self.batch_size, self.temperature, self.top_p, self.samples, self.seed)
+        closings = [grader.closing for grader in self.graders if not isinstance(grader, ModelGrader)]
+        return Generation(
+            self.max_new_tokens, self.batch_size, self.temperature, self.top_p, self.samples, self.seed,
+            stop=() if None in closings else tuple(filter(None, closings)), engine=self.engine,
+        )  # fmt: skip
 
     def rows(self) -> Rows:
         """Return the questions; their file is read once, so that all sittings have the same ones.
@@ -116,8 +123,10 @@ class Exam:
         """Return the questions, each of which can be asked and graded.
 
         Raises:
-            FtlabError: what `rows` raises; the chat template refuses one, or a grader does.
+            FtlabError: what `rows` raises; the chat template refuses one, or a grader does; the engine cannot run here.
         """
+        if self.engine == "vllm":
+            require_vllm()
         rows = self.rows()
         render(rows, chat)
         for grader in self.graders:

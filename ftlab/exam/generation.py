@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ftlab.data.chat import Chat
 from ftlab.data.rows import Row
 from ftlab.errors import FtlabError
+from ftlab.exam.decoding import Decoder
+
+Engine = Literal["transformers", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Generation:
     max_new_tokens: int = 128
     """Longest answer in tokens; a model that does not stop is cut off here."""
     batch_size: int = 64
-    """Prompts answered together. Changes the speed and the memory, not greedy answers."""
+    """Most answers generated together. Changes the speed and the memory, not greedy answers."""
     temperature: float = 0.0
     """0 takes the likeliest token each time; above it, tokens are drawn."""
     top_p: float = 1.0
@@ -30,7 +36,11 @@ class Generation:
     samples: int = 1
     """Answers to each prompt."""
     seed: int = 0
-    """Seed of the drawing."""
+    """Seed of the drawing: equal answers at an equal batch size."""
+    stop: tuple[str, ...] = ()
+    """Regular expressions: an answer ends once it holds a match of each. None leaves the end to the model."""
+    engine: Engine = "transformers"
+    """What generates: transformers, or vLLM on a GPU, whose rounding may give other answers here and there."""
 
 
 def render(rows: Iterable[Row], chat: Chat) -> list[list[int]]:
@@ -60,14 +70,20 @@ def generate(
         settings: length, batches, sampling.
         title: what the progress bar says.
     """
+    if settings.engine == "vllm":
+        from ftlab.exam.with_vllm import generate_with_vllm
+
+        return generate_with_vllm(model, chat, prompts, settings, end_ids(model, chat))
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     answers: list[list[str]] = [[] for _ in prompts]
     bar = tqdm(total=len(prompts), desc=title, unit=" answers", delay=2, leave=False)
     size = max(1, settings.batch_size // settings.samples)
+    even = math.ceil(len(order) / max(1, math.ceil(len(order) / size)))  # batches of like size: less padding
+    more = {**options(model, chat, settings), "custom_generate": Decoder()}
     with evaluation_mode(model), torch.inference_mode(), _seeded(model, settings):
-        for start in range(0, len(order), size):
-            indices = order[start : start + size]
-            drawn = _answer(model, chat, [prompts[i] for i in indices], settings)
+        for start in range(0, len(order), max(1, even)):
+            indices = order[start : start + even]
+            drawn = _answer(model, chat, [prompts[i] for i in indices], settings.stop, more)
             for row, i in enumerate(indices):
                 own = drawn[row * settings.samples : (row + 1) * settings.samples]
                 answers[i] = [chat.decode(ids) for ids in own]
@@ -106,7 +122,9 @@ def _seeded(model: Any, settings: Generation) -> Iterator[None]:
         yield
 
 
-def _answer(model: Any, chat: Chat, prompts: list[list[int]], settings: Generation) -> list[list[int]]:
+def _answer(
+    model: Any, chat: Chat, prompts: list[list[int]], stop: Sequence[str], more: dict[str, Any]
+) -> list[list[int]]:
     """Return the ids of the samples of each prompt, one prompt's after the other's."""
     longest = max(map(len, prompts))
     input_ids = torch.full((len(prompts), longest), chat.pad_id)
@@ -117,9 +135,24 @@ def _answer(model: Any, chat: Chat, prompts: list[list[int]], settings: Generati
     output = model.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
-        **options(model, chat, settings),
+        stopping_criteria=StoppingCriteriaList([_Closed(chat, longest, stop)] if stop else []),
+        **more,
     )
     return output[:, longest:].tolist()
+
+
+class _Closed(StoppingCriteria):
+    """Ends an answer whose text holds a match of every pattern."""
+
+    def __init__(self, chat: Chat, prompt: int, patterns: Sequence[str]) -> None:
+        self.chat = chat
+        self.prompt = prompt
+        self.patterns = [re.compile(pattern) for pattern in patterns]
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """Return of each row whether it has ended."""
+        texts = map(self.chat.decode, input_ids[:, self.prompt :].tolist())
+        return torch.tensor([all(p.search(text) for p in self.patterns) for text in texts], device=input_ids.device)
 
 
 def options(model: Any, chat: Chat, settings: Generation) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def track_results(
     """
     import wandb
 
-    run = logger.experiment
+    run = logger.run
     _log_outcome(run, summary, exams)
     try:
         _log_lineage(run, summary, best, base)

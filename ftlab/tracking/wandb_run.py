@@ -6,15 +6,20 @@ import netrc
 import os
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
 from ftlab.diagnosis.wandb_file import read_wandb
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, require
 
 #: Seconds to wait for W&B's server before the run goes on offline.
 TIMEOUT = 20
+
+#: What W&B takes no longer, and what it takes nowhere in the name of a project.
+LONGEST_PROJECT, LONGEST_TAG = 128, 64
+REFUSED = set("/\\#?%:")
 
 
 @dataclass
@@ -28,10 +33,16 @@ class WandB:
     entity: str | None = None
     """Team or user; None takes the login's own."""
 
+    def __post_init__(self) -> None:
+        """Refuse a name that W&B would refuse when the run begins."""
+        fits = 0 < len(self.project) <= LONGEST_PROJECT and not REFUSED & set(self.project)
+        wanted = f"a name of at most {LONGEST_PROJECT} characters without {' '.join(sorted(REFUSED))}"
+        require(fits, "wandb.project", self.project, wanted)
+
     def start(
         self, folder: Path, name: str, config: dict[str, Any], tags: list[str], resumed: Path | None = None
     ) -> Any:
-        """Start the W&B run of a training; return Lightning's logger, None where switched off.
+        """Return Lightning's logger, whose W&B run begins with the first metrics; None where switched off.
 
         Args:
             folder: the run's folder.
@@ -40,12 +51,12 @@ class WandB:
             tags: method and base.
             resumed: folder of the run that this one resumes; its W&B run goes on, where it had one.
         """
-        run = self.open("fit", folder, f"{name}/{folder.name}", name, config, tags, resumed)
-        if run is None:
+        if self._mode() == "off":
             return None
-        from lightning.pytorch.loggers import WandbLogger
+        from ftlab.tracking.tracker import Tracker
 
-        return WandbLogger(experiment=run, save_dir=str(folder))
+        title = f"{name}/{folder.name}"
+        return Tracker(partial(self.open, "fit", folder, title, name, config, tags, resumed), folder)
 
     def open(
         self,
@@ -80,7 +91,7 @@ class WandB:
             "name": name,
             "group": experiment.rpartition("/")[0] or experiment,  # folds and a sweep's trials are one group
             "job_type": job,
-            "tags": tags,
+            "tags": [tag[-LONGEST_TAG:] for tag in tags],  # of a path the end tells the most
             "config": config,
             "settings": wandb.Settings(init_timeout=TIMEOUT, silent=True, console="off"),
         }

@@ -39,6 +39,6 @@ def apply_method(method: Method, base: Any, speed: Speed | None = None) -> Any:
         try_packed(model, method.title)
     if speed is not None and speed.unpadded:
         install(model)
-    if speed is not None and speed.fused_linear:
+    if speed is not None and speed.fused:
         fuse(model)
     return model

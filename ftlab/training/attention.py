@@ -45,34 +45,34 @@ class RowAttention(torch.autograd.Function):
             scale: of the scores.
         """
         out = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+        query = query * scale  # here rather than in the scores, which are many more
         pieces, kept = list(_pieces(bounds, window)), []
         for piece in pieces:
-            q, k = query[:, piece.first_query : piece.end], key[:, piece.first_key : piece.end]
-            scores = torch.baddbmm(query.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=scale)
+            queries, keys = slice(piece.first_query, piece.end), slice(piece.first_key, piece.end)
+            scores = query[:, queries] @ key[:, keys].transpose(1, 2)
             _hide(scores, piece, window)
             weights = torch.softmax(scores, -1)
             kept.append(weights)
-            out[piece.first_query : piece.end] = (weights @ value[:, piece.first_key : piece.end]).transpose(0, 1)
+            out[queries] = (weights @ value[:, keys]).transpose(0, 1)
         ctx.pieces, ctx.scale = pieces, scale
-        ctx.save_for_backward(query, key, value, out, *kept)
+        ctx.save_for_backward(query, key, value, *kept)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients of query, key and value."""
-        query, key, value, out, *kept = ctx.saved_tensors
-        dquery, dkey, dvalue = (x.new_zeros(x.shape) for x in (query, key, value))
-        rest = (out * dout).sum(-1, keepdim=True).transpose(0, 1)
+        query, key, value, *kept = ctx.saved_tensors
+        dquery, dkey, dvalue = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         dout = dout.transpose(0, 1)
         for piece, weights in zip(ctx.pieces, kept, strict=True):
             queries, keys = slice(piece.first_query, piece.end), slice(piece.first_key, piece.end)
             d = dout[:, queries]
-            dvalue[:, keys].baddbmm_(weights.transpose(1, 2), d)
-            dscores = (d @ value[:, keys].transpose(1, 2)).sub_(rest[:, queries]).mul_(weights).mul_(ctx.scale)
+            dvalue[:, keys] += weights.transpose(1, 2) @ d
+            dscores = torch._softmax_backward_data(d @ value[:, keys].transpose(1, 2), weights, -1, weights.dtype)
             dquery[:, queries] = dscores @ key[:, keys]
-            dkey[:, keys].baddbmm_(dscores.transpose(1, 2), query[:, queries])
-        return dquery, dkey, dvalue, None, None, None
+            dkey[:, keys] += dscores.transpose(1, 2) @ query[:, queries]
+        return dquery.mul_(ctx.scale), dkey, dvalue, None, None, None
 
 
 def _pieces(bounds: Sequence[int], window: int | None) -> Iterator[Piece]:

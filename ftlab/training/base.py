@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 
 from ftlab.carried import carried
 from ftlab.data.chat import Chat
-from ftlab.errors import FtlabError
+from ftlab.errors import FtlabError, SettingError, require
 from ftlab.training.packed import keep_packing
 
 #: What a config holds besides: the type of the weights in memory, and who wrote it.
@@ -32,8 +33,33 @@ class Base:
     """Take only the architecture and the tokenizer, and start from random weights: pre-training."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"] = "auto"
     """How attention is computed; the results are the same. `eager` is the fastest for short chats on a CPU."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass: much less memory for about a third more time."""
+    gradient_checkpointing: bool | int | list[int] = False
+    """Compute activations again in the backward pass: much less memory for about a third more time. `true` is for all
+    blocks, a number n for every n-th, a list for those blocks, counted from 0 at the bottom: less of both."""
+    offload_activations: bool = False
+    """Keep the activations for the backward pass in the CPU's memory; on a CPU it changes nothing. With gradient
+    checkpointing these are the inputs of the blocks, few enough to be copied in little time."""
+    stream: bool = False
+    """Keep the frozen weights of the blocks in the CPU's memory and bring them to the GPU block by block, two at a
+    time: for a base that does not fit the GPU. Each step reads the base twice over the bus, each new token of an exam
+    once, so it pays with large batches. Turns gradient checkpointing on for all blocks; on a CPU weights are used where
+    they are. One GPU only, no quantized base."""
+    compile: bool = False
+    """Compile the blocks for training with torch.compile, which needs a C++ compiler. On a CPU it does not pay: steps
+    are as fast as before, and the first of them take half a minute longer."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        key, wanted = "model.gradient_checkpointing", self.gradient_checkpointing
+        if isinstance(wanted, list):
+            good = bool(wanted) and min(wanted) >= 0
+            require(good, key, wanted, "a list of blocks, counted from 0; false is none")
+        else:
+            require(isinstance(wanted, bool) or wanted >= 1, key, wanted, "true, false, 1 or more, or a list")
+        if self.stream and wanted not in (False, True):
+            raise SettingError(key, "model.stream computes every block again; leave it out")
+        if self.stream and self.compile:
+            raise SettingError("model.compile", "compiled blocks cannot be streamed; set it or model.stream to false")
 
     def source(self) -> str:
         """Return what transformers is given: a folder or a Hub id."""
@@ -60,6 +86,11 @@ class Base:
         """
         from transformers import AutoConfig, AutoModelForCausalLM
 
+        from ftlab.training.checkpointing import checkpoint_blocks
+        from ftlab.training.streaming import stream_blocks
+
+        if self.stream and "quantization_config" in method_kwargs:
+            raise SettingError("model.stream", "a quantized base cannot be streamed; set it to false, or take LoRA")
         kwargs: dict[str, Any] = {"dtype": self.dtype}
         if self.attention != "auto":
             kwargs["attn_implementation"] = self.attention
@@ -69,10 +100,14 @@ class Base:
             with torch.device("cpu"):  # one seed is one model on every device
                 model = AutoModelForCausalLM.from_config(config, **kwargs)
         else:
-            model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs | method_kwargs)
+            with torch.device("cpu") if self.stream else nullcontext():
+                model = self._load(AutoModelForCausalLM.from_pretrained, **kwargs | method_kwargs)
         keep_packing(model)
-        if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if wanted := self.gradient_checkpointing or self.stream:
+            checkpoint_blocks(model, wanted)
+        if self.stream:
+            stream_blocks(model)
+            model.to(torch.get_default_device())  # all else
         return model
 
     def architecture(self) -> str:

@@ -1,4 +1,4 @@
-"""Fused: lets a model's linear layers, with or without LoRA, compute by `Linear`. It knows no batches and no losses.
+"""Fused: lets a model's linear layers, norms and rotations compute by functions of ours. It knows no batches and no losses.
 
 The layers stay what they are: saving, merging and switching an adapter off are peft's, and whatever `Linear` has no
 formula for goes through their own forward pass.
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from ftlab.methods.anatomy import plain
 from ftlab.methods.peft_format import is_peft
 from ftlab.training.linear import Linear, LowRank
+from ftlab.training.norm import RMSNorm
+from ftlab.training.rotary import fast_rotary, rotating
 
 
 def fuse(model: Any) -> None:
-    """Let linear layers compute faster, in place.
+    """Let linear layers, norms and rotary embeddings compute faster, in place.
 
     Args:
         model: the base with the method applied.
@@ -34,9 +36,14 @@ def fuse(model: Any) -> None:
                 whole = type(module.base_layer) is nn.Linear
                 module.forward = partial(_lora if whole else _beside, module)
                 updated |= {module.base_layer, *module.lora_A.values(), *module.lora_B.values()} if whole else set()
+    decoder = plain(model).get_decoder()
+    if modules := rotating(decoder):
+        decoder.forward = partial(_rotating, decoder, modules)
     for module in model.modules():
         if type(module) is nn.Linear and module is not head and module not in updated:
             module.forward = partial(_linear, module)  # type: ignore[method-assign]
+        elif "RMSNorm" in type(module).__name__ and (formula := _formula(module)):
+            module.forward = partial(_norm, module, *formula)  # type: ignore[method-assign]
 
 
 def _is_simple(layer: Any) -> bool:
@@ -79,3 +86,28 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
     if torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32 or x.device.type != "cpu":
         return nn.functional.linear(x, layer.weight, layer.bias)
     return Linear.apply(x, layer.weight, layer.bias, None, None, 0.0)
+
+
+@torch.no_grad()
+def _formula(norm: nn.Module) -> tuple[float, float] | None:
+    """Return the epsilon and the shift of a norm that computes what `RMSNorm` does, as a try shows; None for others."""
+    weight: Any = getattr(norm, "weight", None)
+    eps: Any = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
+    if not isinstance(weight, Tensor) or weight.ndim != 1 or weight.dtype != torch.float32 or not eps:
+        return None
+    x = torch.linspace(-1, 2, 3 * len(weight), device=weight.device).view(3, -1)
+    for shift in (0.0, 1.0):
+        if torch.allclose(norm(x), RMSNorm.apply(x, weight, eps, shift), rtol=1e-5, atol=1e-6):
+            return eps, shift
+    return None
+
+
+def _norm(norm: Any, eps: float, shift: float, x: Tensor) -> Tensor:
+    if x.dtype != torch.float32:
+        return type(norm).forward(norm, x)
+    return RMSNorm.apply(x, norm.weight, eps, shift)
+
+
+def _rotating(decoder: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:
+    with fast_rotary(modules):
+        return type(decoder).forward(decoder, *args, **kwargs)

@@ -13,8 +13,14 @@ from torch.autograd.function import once_differentiable
 
 from ftlab.training.linear import product
 
-#: Numbers of logits that are held at a time.
-CHUNK = 1 << 21
+#: Logits that are held at a time, more or less, and tokens that a chunk has at least: with fewer, products are slow.
+CHUNK, LEAST = 1 << 21, 256
+
+#: Of the vocabulary, what is computed at a time.
+TILE = 1 << 13
+
+#: Chances above this have all their digits, and so have their logarithms.
+TINY = 1e-30
 
 
 def head_losses(model: Any, hidden: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,30 +72,31 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         dhidden = torch.empty_like(hidden) if wants[0] else None
         dweight = torch.zeros_like(weight) if wants[1] else None
         dbias = torch.zeros_like(bias) if wants[2] and bias is not None else None
-        size = max(1, CHUNK // len(weight))
+        size = min(max(CHUNK // len(weight), LEAST), len(hidden))
+        buffer = torch.empty(size, len(weight), dtype=torch.float32, device=hidden.device)  # memory is dear to get
         for begin in range(0, len(hidden), size):
             part = slice(begin, begin + size)
-            logits = product(hidden[part], weight, bias).float()
-            if cap is not None:
-                logits.div_(cap).tanh_().mul_(cap)
-            own = labels[part, None]
-            chances = torch.softmax(logits, -1)
-            top, at = logits.max(-1, keepdim=True)
-            whole = top - chances.gather(-1, at).log()  # the likeliest cannot underflow
-            losses[part] = (whole - logits.gather(-1, own))[:, 0] * weights[part]
+            h, own, w = hidden[part], labels[part, None], weights[part, None]
+            logits = _logits(h, weight, bias, cap, buffer[: len(h)])
+            slope = 1 - (logits / cap) ** 2 if cap is not None and any(wants) else None
+            chances = torch.softmax(logits, -1, out=logits)
+            chance = chances.gather(-1, own)
+            losses[part] = -chance[:, 0].log()
+            if len(lost := (chance[:, 0] < TINY).nonzero()[:, 0]):
+                again = _logits(h[lost], weight, bias, cap, buffer.new_empty(len(lost), len(weight)))
+                losses[part][lost] = nn.functional.cross_entropy(again, own[lost, 0], reduction="none")
             if not any(wants):
                 continue
             grad = chances.scatter_add_(-1, own, torch.full_like(own, -1, dtype=chances.dtype))
-            grad.mul_(weights[part, None])
-            if cap is not None:
-                grad.mul_(1 - (logits / cap) ** 2)
-            grad = grad.to(hidden.dtype)
+            grad = (grad if slope is None else grad.mul_(slope)).to(hidden.dtype)
+            w = w.to(hidden.dtype)  # these are few numbers, and the logits many
             if dhidden is not None:
-                dhidden[part] = product(grad, weight.T)
+                dhidden[part] = product(grad, weight.T) * w
             if dweight is not None:
-                dweight.addmm_(grad.T, hidden[part])
+                dweight.addmm_(grad.T, h * w)
             if dbias is not None:
-                dbias += grad.sum(0)
+                dbias += grad.T @ w[:, 0]
+        losses *= weights
         ctx.save_for_backward(dhidden, dweight, dbias)
         ctx.mark_non_differentiable(losses)
         return losses.sum(), losses
@@ -100,3 +107,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """Scale the gradients."""
         found = (None if each is None else each.mul_(grad) for each in ctx.saved_tensors)
         return (*found, None, None, None)
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, cap: float | None, out: Tensor) -> Tensor:
+    """Write logits in fp32 into memory that is there, a part of the vocabulary at a time; return it."""
+    for begin in range(0, len(weight), TILE):
+        part = slice(begin, begin + TILE)
+        out[:, part] = product(hidden, weight[part], bias[part] if bias is not None else None)
+    return out if cap is None else out.div_(cap).tanh_().mul_(cap)

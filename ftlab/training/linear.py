@@ -16,6 +16,9 @@ from torch.autograd.function import once_differentiable
 #: Fewer rows than this, as when answers are generated token by token, gain nothing.
 ROWS = 16
 
+#: From so many rows on, a product with a low-rank update is cheaper with one sum of weights.
+MANY = 256
+
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x W^T + b, of shape (rows, outputs).
@@ -42,6 +45,8 @@ def _prefers_onednn() -> bool:
 class Linear(torch.autograd.Function):
     """x W^T + b + scale (x A^T) B^T, with one copy of x kept and none of any transpose.
 
+    For many rows in full precision W + scale B A is formed for a moment, which costs less than adding to y and to dx.
+
     Source: Hu et al., "LoRA", 2021, arXiv:2106.09685, equation 3; without A and B a plain linear layer.
     """
 
@@ -51,11 +56,16 @@ class Linear(torch.autograd.Function):
     ) -> Tensor:
         """Compute the layer, for x of shape (..., inputs)."""
         rows = x.reshape(-1, x.shape[-1])
-        y = product(rows, weight, bias)
         low = None
-        if a is not None and b is not None:
+        ctx.merges = a is not None and len(rows) >= MANY and weight.dtype in (torch.float32, torch.float64)
+        if a is None or b is None:
+            y = product(rows, weight, bias)
+        else:
             low = product(rows, a)
-            y.addmm_(low, b.T, alpha=scale)
+            if ctx.merges:
+                y = product(rows, torch.addmm(weight, b, a, alpha=scale), bias)
+            else:
+                y = product(rows, weight, bias).addmm_(low, b.T, alpha=scale)
         trains = ctx.needs_input_grad[1] or (a is not None and ctx.needs_input_grad[3])
         ctx.save_for_backward(x if trains else None, weight, a, b, low)
         ctx.scale = scale
@@ -70,13 +80,14 @@ class Linear(torch.autograd.Function):
         shape = dy.shape[:-1]
         dy = dy.reshape(-1, dy.shape[-1])
         rows = x.reshape(-1, x.shape[-1]) if x is not None else None
-        dx = product(dy, weight.T) if wants[0] else None
+        whole = torch.addmm(weight, b, a, alpha=ctx.scale) if ctx.merges and wants[0] else weight
+        dx = product(dy, whole.T) if wants[0] else None
         dw = _outer(dy, rows) if wants[1] else None
         dbias = dy.sum(0) if wants[2] else None
         da = db = None
         if a is not None:
             dlow = product(dy, b.T)
-            if dx is not None:
+            if dx is not None and not ctx.merges:
                 dx.addmm_(dlow, a, alpha=ctx.scale)
             if wants[3]:
                 da = _outer(dlow, rows).mul_(ctx.scale)

@@ -41,6 +41,9 @@ class Optimizer:
     """Steps in which the rate rises from zero: below 1 a share of all steps, from 1 on their number."""
     gradient_clip: float = 1.0
     """Largest norm of all gradients together; longer ones are scaled down. 0 switches it off."""
+    fused: bool = True
+    """Let `adamw` step all parameters in one call, three to five times as fast and equal up to rounding; the others are
+    as they are."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
@@ -70,7 +73,9 @@ class Optimizer:
         if self.name == "muon":
             optimizer = MuonAdamW(scaled, embeddings, **common)
         elif self.name == "adamw":
-            optimizer = torch.optim.AdamW(scaled, **common)
+            optimizer = torch.optim.AdamW(scaled, **common, fused=self.fused or None)
+            # It could undo the scaling of fp16 itself, but then would gradients be clipped while they are scaled.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         else:
             optimizer = _from_bitsandbytes(self.name, scaled, embeddings, common)
         return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))
@@ -89,6 +94,12 @@ class Optimizer:
             group["weight_decay"] = self.weight_decay
             if "betas" in group:
                 group["betas"], group["eps"] = self.betas, self.eps
+            if self.name == "adamw":
+                group["fused"] = self.fused or None
+                for p in group["params"]:
+                    count = optimizer.state.get(p, {}).get("step")
+                    if count is not None:
+                        optimizer.state[p]["step"] = count.to(p.device if self.fused else "cpu")
 
     def rate_at(self, step: int, total_steps: int) -> float:
         """Return the learning rate of a step (counted from 0) as a share of the peak."""

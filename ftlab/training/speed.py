@@ -21,9 +21,10 @@ class Speed:
     supervised_head: bool = True
     """Compute the model's predictions only where something is learnt, a few tokens at a time: with large vocabularies
     most of the memory, and much of the time."""
-    fused_linear: bool = True
+    fused: bool = True
     """Compute each linear layer together with its low-rank update, saving its input once, and on CPUs where it is
-    faster with oneDNN; layers with dropout or another variant of LoRA stay as they are."""
+    faster with oneDNN; norms and rotary embeddings in few passes over memory. Layers with dropout or another variant of
+    LoRA, and whatever gives other numbers when it is tried, stay as they are."""
     trunk_cache_gb: float = 10.0
     """Most disk space, in GB, for what the frozen blocks below the first trained one give, so that they are computed in
     the first epoch only. 0 computes them in every epoch. Nothing is cached where dropout below makes it random."""

@@ -25,6 +25,7 @@ from ftlab.training.regularizers.base import Regularizer
 from ftlab.training.regularizers.start import shapes
 from ftlab.training.row_packing import require_packable
 from ftlab.training.speed import Speed
+from ftlab.training.trunk_cache import with_trunk_cache
 from ftlab.training.way import Way, require_packing, shortest_way
 
 
@@ -124,6 +125,7 @@ class FineTuner(pl.LightningModule):
         if self.trainer.datamodule.packing:  # type: ignore[attr-defined]
             name = f"{self.method.title} on {self.base.base} ({self.model.config.model_type})"
             require_packing(self.way, name)
+        self.way = with_trunk_cache(self.way, self.speed, self.trainer)
         self.penalty.prepare(self.model, self.method, self.device)
 
     def save(self, folder: Path) -> None:

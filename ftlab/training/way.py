@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from ftlab.training.head import head_losses
 from ftlab.training.loss import Batch, Losses, logit_losses, next_token_logits
 from ftlab.training.row_packing import packing_refusal
 from ftlab.training.speed import Speed
+from ftlab.training.trunk_cache import TrunkCache
 from ftlab.training.unpadded import one_row
 
 #: Lengths of the examples that ways are tried on.
@@ -40,6 +42,8 @@ class Way:
     supervised_head: bool = False
     note: str = ""
     """Which shortcuts were left out, and why."""
+    cache: TrunkCache | None = None
+    """Has what leaves the frozen blocks at the bottom."""
 
     def losses(self, batch: Batch) -> Losses:
         """Return the losses of a batch.
@@ -63,11 +67,14 @@ class Way:
         inputs: dict[str, Any] = {"position_ids": batch["position_ids"]} if "position_ids" in batch else {}
         if self.unpadded:
             batch, inputs = one_row(self.model, batch)
+        serving = self.cache.serving(batch, inputs) if self.cache is not None else nullcontext()
         if not self.supervised_head:
-            logits = self.model(input_ids=batch["input_ids"], use_cache=False, **inputs).logits[:, :-1]
+            with serving:
+                logits = self.model(input_ids=batch["input_ids"], use_cache=False, **inputs).logits[:, :-1]
             return logit_losses(logits, batch), logits, batch
         inner = plain(self.model)
-        hidden = inner.get_decoder()(input_ids=batch["input_ids"], use_cache=False, **inputs).last_hidden_state
+        with serving:
+            hidden = inner.get_decoder()(input_ids=batch["input_ids"], use_cache=False, **inputs).last_hidden_state
         labels = batch["labels"][:, 1:].flatten()
         learnt = (labels != IGNORE).nonzero()[:, 0]
         kept = {name: batch[name][:, 1:].flatten()[learnt] for name in ("weights", "sources") if name in batch}

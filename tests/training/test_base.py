@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from ftlab import Base
+from ftlab.cli.settings import add_settings
+from ftlab.config import describe
 from ftlab.errors import FtlabError
 
 
@@ -42,3 +45,18 @@ def test_a_model_without_a_template_is_refused(tmp_path, chat):
     (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
     with pytest.raises(FtlabError, match="has no chat template"):
         Base(str(tmp_path)).load_chat()
+
+
+@pytest.mark.parametrize("value", [False, True, 1, 3, [0], [1, 4]], ids=str)
+@pytest.mark.parametrize("written", [True, False], ids=["yaml", "option"])
+def test_gradient_checkpointing_keeps_its_kind(value, written):
+    """True is not 1 and a list of one is not its number, whichever way they come."""
+    parser = ArgumentParser(exit_on_error=False)
+    add_settings(parser)
+    if written:
+        config = parser.parse_object({"model": describe(Base(gradient_checkpointing=value), known=Base)})
+    else:
+        config = parser.parse_args([f"--model.gradient_checkpointing={str(value).lower()}"])
+    base = parser.instantiate_classes(config).model
+    assert base.gradient_checkpointing == value
+    assert type(base.gradient_checkpointing) is type(value)

@@ -1,11 +1,14 @@
 import copy
 from itertools import pairwise
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 
-from ftlab import Optimizer
+from ftlab import ChatData, FineTuner, LoRA, Optimizer
 from ftlab.training.muon import MuonAdamW
+from ftlab.training.trainer import make_trainer
 
 
 def rates(total=100, **settings):
@@ -173,3 +176,71 @@ def test_new_settings_win_over_a_checkpoints(name):
     Optimizer(name=name, lr=1.0, warmup=0, betas=(0.5, 0.6), weight_decay=0.3).override(optimizer, schedule)
     assert [g["initial_lr"] for g in optimizer.param_groups] == [0.5, 1.0]
     assert {(g["betas"], g["weight_decay"]) for g in optimizer.param_groups} == {((0.5, 0.6), 0.3)}
+
+
+def fused(p, fused=True):
+    groups = [
+        {"name": "half", "params": [p["matrix"]], "lr_scale": 0.5},
+        {"name": "whole", "params": [p["vector"], p["embedding"]]},
+    ]
+    return Optimizer(lr=0.01, warmup=0, weight_decay=0.1, fused=fused).build(groups, 40, set())
+
+
+def test_the_fused_step_is_the_other_up_to_rounding():
+    p, q = large_parameters(), large_parameters()
+    ours, theirs = fused(p), fused(q, False)
+    assert [[group["fused"] for group in each[0].param_groups] for each in (ours, theirs)] == [[True] * 2, [None] * 2]
+    step(*ours, p, 20)
+    step(*theirs, q, 20)
+    start = large_parameters()
+    for key in p:
+        assert (p[key] - start[key]).abs().max() > 0.05
+        assert (p[key] - q[key]).abs().max() <= 1e-6 * q[key].abs().max()
+
+
+def test_the_fused_step_resumes_bit_for_bit_and_can_be_switched_off(tmp_path):
+    p = large_parameters()
+    ours = fused(p)
+    step(*ours, p, 3)
+    torch.save({"optimizer": ours[0].state_dict(), "schedule": ours[1].state_dict()}, tmp_path / "x.ckpt")
+    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)
+
+    def resumed(setting):
+        q = {key: torch.nn.Parameter(value.detach().clone()) for key, value in p.items()}
+        other = fused(q, setting)
+        for part, state in zip(other, (saved["optimizer"], saved["schedule"]), strict=True):
+            part.load_state_dict(copy.deepcopy(state))
+        Optimizer(lr=0.01, warmup=0, weight_decay=0.1, fused=setting).override(*other)
+        assert {group["fused"] for group in other[0].param_groups} == {setting or None}
+        return q, other
+
+    same, off = resumed(True), resumed(False)
+    for q, other in ((p, ours), same, off):
+        step(*other, q, 3)
+    for key in p:
+        assert torch.equal(p[key], same[0][key])
+        assert torch.allclose(p[key], off[0][key], rtol=0, atol=1e-6)
+
+
+def test_scaled_gradients_are_clipped_by_their_true_norm(in_workplace):
+    """With 16-mixed a fused optimizer would take the scaling back only after the clipping."""
+
+    def norms(setting):
+        plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+        kept = []
+
+        class Keep(pl.Callback):
+            def on_train_batch_end(self, trainer, *args):
+                kept.append(float(trainer.callback_metrics["train/gradient_norm"]))
+
+        trainer = make_trainer(
+            {"accelerator": "cpu", "enable_progress_bar": False, "max_steps": 2, "plugins": [plugin]}, [], [Keep()]
+        )
+        data = ChatData(train="experiments/lesson/train_100.jsonl", batch_size=2)
+        trainer.fit(FineTuner("ftlab/tiny", LoRA(r=2), Optimizer(fused=setting, gradient_clip=0.1), seed=1), data)
+        return kept
+
+    ours, theirs = norms(True), norms(False)
+    assert len(ours) == 2
+    assert ours == pytest.approx(theirs, rel=1e-3)
+    assert max(ours) < 1024

@@ -79,10 +79,10 @@ def test_every_method_has_the_same_gradients(method):
     assert fast.way.supervised_head
 
 
-@pytest.mark.parametrize("name", ["unpadded", "supervised_head", "fused_linear"])
+@pytest.mark.parametrize("name", ["unpadded", "supervised_head", "fused"])
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_each_shortcut_alone_changes_nothing(architecture, name):
-    switched_off = {"unpadded": False, "supervised_head": False, "fused_linear": False}
+    switched_off = {"unpadded": False, "supervised_head": False, "fused": False}
     fast, difference = compared(architecture, LoRA(r=4), Speed(**switched_off | {name: True}))
     assert difference <= 1e-5
     assert (fast.way.unpadded, fast.way.supervised_head) == (name == "unpadded", name == "supervised_head")

@@ -20,6 +20,14 @@ class Grader(ABC):
     against is one.
     """
 
+    @property
+    def closing(self) -> str | None:
+        """Regular expression behind whose first match nothing changes the grade, so that an answer may end there.
+
+        None, the default, leaves the end to the model.
+        """
+        return None
+
     @abstractmethod
     def grade(self, answer: str, reference: str) -> float:
         """Return the points of an answer, from 0 to 1.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from ftlab.exam.graders.base import Grader
 from ftlab.exam.graders.numbers import last_number, plain_answer, plain_numbers, same_answer
@@ -13,7 +14,7 @@ from ftlab.exam.graders.numbers import last_number, plain_answer, plain_numbers,
 class Marker(Grader):
     """1 point for the right answer between two marks, half a point for the right last number without them, else 0.
 
-    Where there are several marked answers the last one counts, and where there is one, nothing outside it does; a unit
+    Of several marked answers one counts, by default the last, and where there is one, nothing outside it does; a unit
     or a sign of money beside its only number does no harm.
     Numbers are compared as numbers (`1,010` = `1010.0`, `3/4` = `0.75`, `30%` = `0.3`), anything else as text
     without regard to case and white space.
@@ -23,6 +24,13 @@ class Marker(Grader):
     """What stands before the answer."""
     end: str = "}}"
     """What stands after it."""
+    counts: Literal["last", "first"] = "last"
+    """Which of several marked answers counts. With `first` an answer ends behind it: faster where a model runs on."""
+
+    @property
+    def closing(self) -> str | None:
+        """The first marked answer, where it is the one that counts; a later one may always follow."""
+        return self._pattern if self.counts == "first" else None
 
     def grade(self, answer: str, reference: str) -> float:
         """Return 1, 0.5 or 0."""
@@ -41,10 +49,14 @@ class Marker(Grader):
         given = self._marked(answer)
         return plain_answer((last_number(answer) or "") if given is None else _only(given))
 
-    def _marked(self, text: str) -> str | None:
+    @property
+    def _pattern(self) -> str:
         begin, end = re.escape(self.begin), re.escape(self.end)
-        found = re.findall(f"{begin}((?:(?!{begin}).)*?){end}", text, flags=re.DOTALL)
-        return found[-1] if found else None
+        return f"(?s){begin}((?:(?!{begin}).)*?){end}"
+
+    def _marked(self, text: str) -> str | None:
+        found = re.findall(self._pattern, text)
+        return found[0 if self.counts == "first" else -1] if found else None
 
 
 def _only(given: str) -> str:

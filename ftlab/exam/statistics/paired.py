@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ftlab.exam.statistics.resampling import bootstrap_mean, flipped_sums
 
@@ -117,7 +117,7 @@ def tango(gained: int, lost: int, n: int) -> tuple[float, float]:
         q = (np.sqrt(b**2 + 8 * n * lost * delta * (1 - delta)) - b) / (4 * n)
         return (gained - lost - n * delta) ** 2 <= z**2 * n * (2 * q + delta * (1 - delta))
 
-    z = float(stats.norm.ppf(0.975))
+    z = float(scipy.stats.norm.ppf(0.975))
     ends = []
     for end in (-1.0, 1.0):
         held, out = (gained - lost) / n, end
@@ -146,9 +146,9 @@ def _mcnemar(gained: int, lost: int) -> tuple[float, float | None]:
     changed = gained + lost
     if not changed:
         return 1.0, None
-    p_value = float(stats.binomtest(gained, changed).pvalue)
+    p_value = float(scipy.stats.binomtest(gained, changed).pvalue)
     ups = np.arange(changed // 2 + 1, changed + 1)
-    shown = ups[2 * stats.binom.sf(ups - 1, changed, 0.5) < ALPHA]
+    shown = ups[2 * scipy.stats.binom.sf(ups - 1, changed, 0.5) < ALPHA]
     return p_value, float(2 * shown[0] - changed) if len(shown) else None
 
 

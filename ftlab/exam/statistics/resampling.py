@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 #: Resamples of the bootstrap; of the sign flips one less, as the sitting itself counts as one.
 RESAMPLES = 10_000
@@ -29,9 +29,9 @@ def bootstrap_mean(values: np.ndarray) -> tuple[float, float]:
     skewness = np.sum(centred**3) / (6 * np.sum(centred**2) ** 1.5)
     distance = means - values.mean()
     below = np.mean(distance < -1e-12) + np.mean(np.abs(distance) <= 1e-12) / 2  # ties: points have few values
-    bias = stats.norm.ppf(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))
-    z = np.array([-1, 1]) * stats.norm.ppf(0.975) * np.sqrt(n / (n - 1))
-    low, high = np.quantile(means, stats.norm.cdf(bias + (bias + z) / (1 - skewness * (bias + z))))
+    bias = scipy.stats.norm.ppf(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))
+    z = np.array([-1, 1]) * scipy.stats.norm.ppf(0.975) * np.sqrt(n / (n - 1))
+    low, high = np.quantile(means, scipy.stats.norm.cdf(bias + (bias + z) / (1 - skewness * (bias + z))))
     return float(low), float(high)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ftlab.exam.statistics.resampling import bootstrap_mean
 
@@ -49,7 +49,7 @@ def score(points: Sequence[float]) -> Score:
 
 def wilson(mean: float, n: int) -> tuple[float, float]:
     """Return Wilson's interval of a mean of n values, which need not be a whole number of hits."""
-    z = stats.norm.ppf(0.975)
+    z = scipy.stats.norm.ppf(0.975)
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
     # at 0 and at 1 rounding may push the bound past the mean

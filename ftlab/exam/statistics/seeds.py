@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ftlab.exam.statistics.paired import Difference, difference
 
@@ -35,7 +35,7 @@ def join_seeds(scores: Sequence[float]) -> SeedMean:
     seeds, mean = len(values), float(np.mean(values))
     if seeds < 2:
         raise ValueError("one seed has no spread")
-    half = float(stats.t.ppf(0.975, seeds - 1) * stats.sem(values))
+    half = float(scipy.stats.t.ppf(0.975, seeds - 1) * scipy.stats.sem(values))
     return SeedMean(mean, max(0.0, mean - half), min(100.0, mean + half), seeds)
 
 
@@ -69,8 +69,8 @@ def compare_seeds(before: Sequence[Sequence[float]], after: Sequence[Sequence[fl
     variance = sum(part for part, _ in parts)
     freedom = min(variance**2 / sum(part**2 / free for part, free in parts), sum(counts) - 2)
     error = float(np.sqrt(variance))
-    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    half = float(stats.t.ppf(0.975, freedom)) * error
+    p_value = float(2 * scipy.stats.t.sf(abs(mean) / error, freedom))
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * error
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
     return Difference(100 * mean, 100 * low, 100 * high, p_value, n, 100 * half, counts)
 

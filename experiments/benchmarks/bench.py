@@ -1,0 +1,132 @@
+"""Benchmark: ftlab and its peers train the same model on the same chats; writes a table and a plot.
+
+    python experiments/benchmarks/peers.py                        # once: the environments of LLaMA-Factory and ms-swift
+    python experiments/benchmarks/bench.py                        # both shapes, three rounds, each in turn: A B A B
+    python experiments/benchmarks/bench.py --contenders raw ftlab # ftlab anew; the others keep what was recorded
+    python experiments/benchmarks/bench.py --threads 2            # the column of two threads; wants a quiet machine
+    python experiments/benchmarks/bench.py --short                # ends with 1 where ftlab lost more than 10 %
+
+Each is a process of its own that tells tokens and CPU seconds of its training loop, from the end of a warm-up on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+sys.path.extend(str(Path(__file__).parent / folder) for folder in ("", ".."))
+from measuring import CONTENDERS, measure, summary
+from peers import FOLDER
+from recording import record
+from showing import plot, table
+from work import SHAPES, write_work
+
+HERE = Path(__file__).parent
+
+#: Steps of warm-up and steps that are measured, at so many chats each.
+BATCH = 8
+STEPS = {"small": (4, 28), "large": (2, 8), "tiny": (2, 4)}
+SHORT_STEPS = (2, 12)
+
+#: What a short run may lose against the recorded ratios before it fails.
+TOLERANCE = 0.10
+
+
+def main() -> None:
+    """Measure, then write what was measured, or compare it with what is recorded."""
+    args = parse()
+    results = read_results(args.results)
+    if args.short:
+        end_short(results.get("small", {}).get("1", {}), args)
+        return
+    for shape in args.shapes:
+        warmup, steps = args.steps or STEPS[shape]
+        for found in run_rounds(shape, args.contenders, warmup, steps, args):
+            results.setdefault(shape, {}).setdefault(str(args.threads), {}).update(found)
+            record(results, table(results), args.results, [HERE / "README.md"], "results")
+            plot(results, args.results / "benchmarks.svg")
+
+
+def parse() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["small", "large"])
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, choices=[1, 2], default=1)
+    parser.add_argument("--steps", type=int, nargs=2, metavar=("WARMUP", "MEASURED"), help="in place of the shape's")
+    parser.add_argument("--data", type=Path, help="file of chats with `messages`; by default synthetic ones")
+    parser.add_argument("--short", action="store_true", help="small shape, raw and ftlab, against what is recorded")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for models, data and environments")
+    parser.add_argument("--results", type=Path, default=HERE, help="folder for results.json and benchmarks.svg")
+    args = parser.parse_args()
+    if "raw" not in args.contenders:
+        parser.error("--contenders: raw is missing, which the others are held against")
+    return args
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return what is recorded: by shape, threads and contender."""
+    file = folder / "results.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def run_rounds(
+    shape: str, names: list[str], warmup: int, steps: int, args: argparse.Namespace
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Run each contender once a round, with another order of chats each round; yield after each what came out by name.
+
+    One that fails is told and left out, as the others' runs take long.
+
+    Args:
+        shape: of the model.
+        names: of contenders.
+        warmup: steps that are not measured.
+        steps: those that are; one that packs takes fewer.
+        args: further options, such as the number of rounds.
+    """
+    work = write_work(args.folder / "work", shape, BATCH * (warmup + steps), args.data)
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with tqdm(total=args.rounds * len(names), unit=" runs", delay=2, leave=False) as bar:
+        for seed in range(args.rounds):
+            for name in list(runs):
+                bar.set_description(f"{shape} {name}")
+                try:
+                    runs[name].append(measure(name, work, warmup, seed, args.threads, args.folder))
+                except RuntimeError as error:
+                    if name in ("raw", "ftlab"):
+                        raise SystemExit(f"{name}: {error}") from None
+                    del runs[name]
+                    bar.write(f"{name} is left out: {error}", file=sys.stderr)
+                bar.update()
+            yield {name: summary(several, runs["raw"]) for name, several in runs.items()}
+
+
+def end_short(recorded: dict[str, dict[str, Any]], args: argparse.Namespace) -> None:
+    """Measure the raw loop and ftlab in short; end with 1 and a line where ftlab lost."""
+    if "ftlab" not in recorded:
+        raise SystemExit(f"{args.results}/results.json: ftlab is not recorded there; run bench.py first")
+    *_, last = run_rounds("small", ["raw", "ftlab"], *SHORT_STEPS, args)
+    now = last["ftlab"]
+    told = (
+        f"{now['speed']:.2f} times the raw loop's speed (recorded {recorded['ftlab']['speed']:.2f}), "
+        f"{now['memory']:.2f} of its memory (recorded {recorded['ftlab']['memory']:.2f})"
+    )
+    if lost(recorded["ftlab"], now):
+        raise SystemExit(f"ftlab lost more than {100 * TOLERANCE:.0f} %: {told}")
+    print(f"ftlab has {told}")
+
+
+def lost(recorded: dict[str, float], now: dict[str, float]) -> bool:
+    """Return whether speed or memory, both as ratios to the raw loop's, are worse than recorded beyond tolerance."""
+    return now["speed"] < (1 - TOLERANCE) * recorded["speed"] or now["memory"] > (1 + TOLERANCE) * recorded["memory"]
+
+
+if __name__ == "__main__":
+    main()
