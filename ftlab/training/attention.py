@@ -51,7 +51,7 @@ class RowAttention(torch.autograd.Function):
             queries, keys = slice(piece.first_query, piece.end), slice(piece.first_key, piece.end)
             scores = query[:, queries] @ key[:, keys].transpose(1, 2)
             _hide(scores, piece, window)
-            weights = torch.softmax(scores, -1)
+            weights = torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
             kept.append(weights)
             out[queries] = (weights @ value[:, keys]).transpose(0, 1)
         ctx.pieces, ctx.scale = pieces, scale

@@ -1,4 +1,4 @@
-"""Fused: lets a model's linear layers, norms and rotations compute by functions of ours. It knows no batches and no losses.
+"""Fused: lets linear layers, norms and rotary embeddings of a model compute by functions of ours. It knows no batches.
 
 The layers stay what they are: saving, merging and switching an adapter off are peft's, and whatever `Linear` has no
 formula for goes through their own forward pass.
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftlab.methods.anatomy import plain
+from ftlab.methods.anatomy import blocks, plain
 from ftlab.methods.peft_format import is_peft
 from ftlab.training.linear import Linear, LowRank
 from ftlab.training.norm import RMSNorm
@@ -36,14 +36,14 @@ def fuse(model: Any) -> None:
                 whole = type(module.base_layer) is nn.Linear
                 module.forward = partial(_lora if whole else _beside, module)
                 updated |= {module.base_layer, *module.lora_A.values(), *module.lora_B.values()} if whole else set()
-    decoder = plain(model).get_decoder()
-    if modules := rotating(decoder):
-        decoder.forward = partial(_rotating, decoder, modules)
+    for block in blocks(model).values():
+        if modules := rotating(block):
+            block.forward = partial(_rotating, block, modules)
     for module in model.modules():
         if type(module) is nn.Linear and module is not head and module not in updated:
             module.forward = partial(_linear, module)  # type: ignore[method-assign]
         elif "RMSNorm" in type(module).__name__ and (formula := _formula(module)):
-            module.forward = partial(_norm, module, *formula)  # type: ignore[method-assign]
+            module.forward = partial(_norm, module, *formula)
 
 
 def _is_simple(layer: Any) -> bool:
@@ -108,6 +108,6 @@ def _norm(norm: Any, eps: float, shift: float, x: Tensor) -> Tensor:
     return RMSNorm.apply(x, norm.weight, eps, shift)
 
 
-def _rotating(decoder: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:
-    with fast_rotary(modules):
-        return type(decoder).forward(decoder, *args, **kwargs)
+def _rotating(block: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:
+    with fast_rotary(modules):  # of a block, as a block is what is computed again in the backward pass
+        return type(block).forward(block, *args, **kwargs)

@@ -50,9 +50,9 @@ class Rotate(torch.autograd.Function):
         return dx, None, None
 
 
-def rotating(decoder: nn.Module) -> list[str]:
-    """Return the names of the Python modules of a decoder's layers whose function ours can stand in for."""
-    names = sorted({type(module).__module__ for module in decoder.modules()})
+def rotating(block: nn.Module) -> list[str]:
+    """Return the names of the Python modules of a block's layers whose function ours can stand in for."""
+    names = sorted({type(module).__module__ for module in block.modules()})
     return [name for name in names if _is_known(vars(sys.modules[name]).get(NAME))]
 
 

@@ -117,9 +117,9 @@ def test_virtual_tokens_of_a_text_are_that_text(cls, make, batch, chat):
     assert answers == generate(make(), chat, [text + row for row in ROWS], Generation(8, 3))
 
 
-def gradients(model, method, batch):
-    tuner_of(model, method).way.losses(batch).total.backward()
-    return {name: p.grad for name, p in trainable(model).items()}
+def gradients(tuner, batch):
+    tuner.way.losses(batch).total.backward()
+    return {name: p.grad for name, p in trainable(tuner.model).items()}
 
 
 def test_gradient_checkpointing_changes_no_gradient(make, method, batch):
@@ -127,9 +127,12 @@ def test_gradient_checkpointing_changes_no_gradient(make, method, batch):
     model = train(method.apply(make()), method, batch)
     again = method.apply(make(checkpointing=True))
     again.load_state_dict(model.state_dict())
+    tuners = [tuner_of(each, method) for each in (model, again)]
+    for tuner in tuners:
+        assert tuner.way  # found out by trying, which calls the block too
     calls = []
     again.get_base_model().model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
-    expected, found = gradients(model, method, batch), gradients(again, method, batch)
+    expected, found = (gradients(tuner, batch) for tuner in tuners)
     assert len(calls) == 2, "the block was not computed again"
     for name, gradient in expected.items():
         scale = gradient.abs().max()
@@ -154,7 +157,7 @@ def test_gradient_checkpointing_of_gpt2(method, batch, chat):
     model, again = make(False), make(True)
     assert sum(p.numel() for p in trainable(model).values()) == method.count(model.get_base_model())
     again.load_state_dict(model.state_dict())
-    [expected], [found] = (gradients(m, method, batch).values() for m in (model, again))
+    [expected], [found] = (gradients(tuner_of(m, method), batch).values() for m in (model, again))
     assert expected.abs().max() > 0
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 

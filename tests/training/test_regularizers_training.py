@@ -79,10 +79,11 @@ def train(
     save=None,
     resume=None,
     packing=False,
+    speed=None,
 ):
     recorder = Recorder(save)
     settings = Optimizer(lr=lr, schedule="constant", warmup=0, gradient_clip=0)
-    tuner = FineTuner(base, method, settings, seed=3, regularizer=regularizer)
+    tuner = FineTuner(base, method, settings, seed=3, regularizer=regularizer, speed=speed)
     options = {"accelerator": "cpu", "enable_progress_bar": False, "max_steps": steps, "log_every_n_steps": 1}
     trainer = make_trainer(options | {"accumulate_grad_batches": accumulate}, [], [recorder])
     data = ChatData(train=chats, batch_size=size, packing=packing)
