@@ -1,4 +1,4 @@
-"""Evenly: pieces brought to a number, and parts spread over a whole. It knows nothing of what is in them."""
+"""Evenly: pieces brought to a number, and parts and sizes spread over a whole. It knows not what they are of."""
 
 from __future__ import annotations
 
@@ -42,3 +42,25 @@ def evenly(parts: list[np.ndarray]) -> np.ndarray:
         return parts[0]
     places = np.concatenate([(np.arange(len(part)) + 0.5) / max(len(part), 1) for part in parts])
     return np.concatenate(parts)[np.argsort(places, kind="stable")]
+
+
+def dealt(members: np.ndarray, sizes: np.ndarray, hand: int, pieces: int, rng: np.random.Generator) -> np.ndarray:
+    """Return members in an order whose hands are of nearly equal sizes together, each drawn at random.
+
+    The smallest are dealt first, one to each hand, then the next larger ones, and so on; what is left comes last.
+
+    Args:
+        members: in random order.
+        sizes: by member.
+        hand: members of one.
+        pieces: into so many equal ones a hand is cut, of nearly equal sizes too.
+        rng: decides who gets which of those that are dealt together.
+    """
+    hands = len(members) // hand
+    members, left = np.split(members, [hands * hand])
+    if not hands:
+        return left
+    turns = rng.permuted(members[np.argsort(sizes[members], kind="stable")].reshape(hand, hands), axis=1)
+    to_and_fro = np.arange(hand).reshape(-1, pieces)
+    to_and_fro[1::2] = to_and_fro[1::2, ::-1]
+    return np.concatenate([turns[to_and_fro.T.ravel()].T.ravel(), left])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftlab.data.evenly import evenly, resize
+from ftlab.data.evenly import dealt, evenly, resize
 from ftlab.data.mixture import Selection
 from ftlab.data.packing import best_fit
 from ftlab.data.steps import PackedRow, Steps
@@ -69,7 +69,7 @@ class BatchPlan:
     keys: np.ndarray | None = None
     """A number for each example: an epoch begins with the smallest. Equal ones come in random order."""
     padded: bool = True
-    """Whether the rows of a batch are padded to its longest. Where they are not, lengths are mixed at random."""
+    """Whether the rows of a batch are padded to its longest. Where they are not, batches get nearly equal sums."""
     pack_length: int | None = None
     """Examples share rows of at most so many tokens; None gives each a row of its own."""
 
@@ -187,7 +187,10 @@ class BatchPlan:
                 own = rng.permutation(len(part.rows)) if self.shuffle else np.arange(len(part.rows))
             orders.append(np.flatnonzero(part_of == at)[own])
         order = evenly(orders)
-        if parts[0].keys is None and (self.padded or not self.shuffle):  # like lengths in one step, each part evenly
+        mixed = not self.padded and self.shuffle
+        if mixed and len(parts) == 1 and parts[0].keys is None:
+            order = dealt(order, lengths, size, self.accumulate * self.world_size, rng)
+        elif parts[0].keys is None and not mixed:  # like lengths in one step, each part evenly
             pool = size * POOL_STEPS if self.shuffle else len(order)
             pools = [order[i : i + pool] for i in range(0, len(order), pool)]
             falling = [p[np.argsort(-lengths[p], kind="stable")] for p in pools]

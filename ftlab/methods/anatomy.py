@@ -215,7 +215,7 @@ def _parts(block: nn.Module) -> list[nn.Module]:
 
 
 def _arguments(part: nn.Module) -> set[str]:
-    return set(inspect.signature(part.forward).parameters)
+    return set(inspect.signature(type(part).forward).parameters)  # its own one may stand in for that of its class
 
 
 def _inside(model: Any, modules: Iterable[Any]) -> dict[str, nn.Parameter]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftlab.methods.anatomy import blocks, plain
+from ftlab.methods.anatomy import blocks, mixers, plain
 from ftlab.methods.peft_format import is_peft
 from ftlab.training.linear import Linear, LowRank
 from ftlab.training.norm import RMSNorm
@@ -36,9 +36,9 @@ def fuse(model: Any) -> None:
                 whole = type(module.base_layer) is nn.Linear
                 module.forward = partial(_lora if whole else _beside, module)
                 updated |= {module.base_layer, *module.lora_A.values(), *module.lora_B.values()} if whole else set()
-    for block in blocks(model).values():
-        if modules := rotating(block):
-            block.forward = partial(_rotating, block, modules)
+    for mixer in (part for block in blocks(model).values() for part in mixers(block)):
+        if modules := rotating(mixer):
+            mixer.forward = partial(_rotating, mixer, modules)
     for module in model.modules():
         if type(module) is nn.Linear and module is not head and module not in updated:
             module.forward = partial(_linear, module)  # type: ignore[method-assign]
@@ -108,6 +108,6 @@ def _norm(norm: Any, eps: float, shift: float, x: Tensor) -> Tensor:
     return RMSNorm.apply(x, norm.weight, eps, shift)
 
 
-def _rotating(block: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:
-    with fast_rotary(modules):  # of a block, as a block is what is computed again in the backward pass
-        return type(block).forward(block, *args, **kwargs)
+def _rotating(mixer: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:
+    with fast_rotary(modules):  # inside the blocks, whose forward pass may come again in the backward pass
+        return type(mixer).forward(mixer, *args, **kwargs)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 
 from ftlab.data.examples import Encoded
 from ftlab.data.loader import IGNORE, collate
@@ -16,6 +18,7 @@ from ftlab.exam.generation import evaluation_mode
 from ftlab.methods.anatomy import plain
 from ftlab.methods.base import Method, trainable
 from ftlab.training.head import head_losses
+from ftlab.training.last_block import last_mlp, only_at
 from ftlab.training.loss import Batch, Losses, logit_losses, next_token_logits
 from ftlab.training.row_packing import packing_refusal
 from ftlab.training.speed import Speed
@@ -42,6 +45,8 @@ class Way:
     supervised_head: bool = False
     note: str = ""
     """Which shortcuts were left out, and why."""
+    last_mlp: nn.Module | None = None
+    """Of the last block: computes only what the head reads."""
     cache: TrunkCache | None = None
     """Has what leaves the frozen blocks at the bottom."""
 
@@ -73,13 +78,15 @@ class Way:
                 logits = self.model(input_ids=batch["input_ids"], use_cache=False, **inputs).logits[:, :-1]
             return logit_losses(logits, batch), logits, batch
         inner = plain(self.model)
-        with serving:
+        learnt = functional.pad(batch["labels"][:, 1:] != IGNORE, (0, 1))  # what they tell is learnt one token before
+        shortened = only_at(self.last_mlp, learnt) if self.last_mlp is not None else nullcontext()
+        with serving, shortened:
             hidden = inner.get_decoder()(input_ids=batch["input_ids"], use_cache=False, **inputs).last_hidden_state
-        labels = batch["labels"][:, 1:].flatten()
-        learnt = (labels != IGNORE).nonzero()[:, 0]
-        kept = {name: batch[name][:, 1:].flatten()[learnt] for name in ("weights", "sources") if name in batch}
-        before = hidden[:, :-1].flatten(0, 1).index_select(0, learnt)
-        total, each = head_losses(inner, before, labels[learnt], kept["weights"])
+        where = learnt.flatten().nonzero()[:, 0]
+        wanted = (name for name in ("labels", "weights", "sources") if name in batch)
+        kept = {name: batch[name].flatten()[where + 1] for name in wanted}
+        before = hidden.flatten(0, 1).index_select(0, where)
+        total, each = head_losses(inner, before, kept["labels"], kept["weights"])
         return Losses(total, each, kept["weights"], kept.get("sources")), None, batch
 
 
@@ -97,7 +104,7 @@ def shortest_way(model: Any, method: Method, speed: Speed | None) -> Way:
     for unpadded, head in ((True, True), (True, False), (False, True)):
         if unpadded > speed.unpadded or head > speed.supervised_head:
             continue
-        way = Way(model, unpadded, head, _note(reasons))
+        way = Way(model, unpadded, head, _note(reasons), last_mlp(model) if head else None)
         reason = (method.why_not_packed() if unpadded else None) or _fault(way)
         if not reason:
             return way

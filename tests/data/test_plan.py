@@ -67,6 +67,20 @@ def test_accumulation_cuts_the_same_steps():
     assert [flat([step]) for step in whole] == [flat([step]) for step in quarters] == [flat([s]) for s in singles]
 
 
+def test_without_padding_steps_and_batches_have_nearly_as_many_tokens():
+    def epoch(number=0, **cut):
+        return BatchPlan(LENGTHS, padded=False, seed=5, **cut).epoch(number)
+
+    for cut in ({"batch_size": 16}, {"batch_size": 4, "accumulate": 2, "world_size": 2}, {"accumulate": 2}):
+        sums = [sum(LENGTHS[i] for row in batch for i in row) for batch in batches_of(list(epoch(**cut))[:-1])]
+        assert np.std(sums) < 0.05 * np.mean(sums)
+    random = np.random.default_rng(0).permutation(LENGTHS)[:496].reshape(-1, 16).sum(1)
+    assert np.std(random) > 0.1 * np.mean(random)
+    whole, cut = epoch(batch_size=16), epoch(batch_size=4, accumulate=4)
+    assert [sorted(flat([step])) for step in whole] == [sorted(flat([step])) for step in cut]
+    assert [sorted(flat([step])) for step in whole] != [sorted(flat([step])) for step in epoch(1, batch_size=16)]
+
+
 def test_length_grouping_saves_most_of_the_padding():
     def padding(plan):
         return 1 - sum(LENGTHS) / sum(map(cells, batches_of(plan.epoch(0))))
