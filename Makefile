@@ -1,6 +1,7 @@
 # make setup      a virtual environment in .venv with the exact versions of constraints.txt
 # make quickstart a real fine-tuning run in about a minute, no network, no GPU, no account
 # make lesson     the five runs of the lesson's ladder, each with its state and what to try next, in some ten minutes
+# make bench      training speed and memory beside a raw PyTorch loop, against what is recorded, in some five minutes
 # make test       the fast tests; make test-all adds the slow proofs; make check the linters and the type checker
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # One process a core, up to four, with one thread each: files of tests share nothing.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: setup quickstart lesson check test test-all
+.PHONY: setup quickstart lesson bench check test test-all
 
 setup: .venv/ready
 
@@ -26,6 +27,9 @@ quickstart: setup
 
 lesson: setup
 	$(BIN)/python experiments/lesson/ladder.py
+
+bench: setup
+	$(BIN)/python experiments/benchmarks/bench.py --short
 
 check: setup
 	$(BIN)/ruff check .

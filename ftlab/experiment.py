@@ -107,6 +107,7 @@ class Experiment:
             trainer,
             loggers=[CSVLogger(str(run.folder), name="", version=""), *([tracker] if tracker else [])],
             callbacks=[*sits, *(callback for callback in (keep, stop, meter, Tell(), state) if callback)],
+            folder=run.folder,
         )
         try:
             lightning.fit(self.tuner, datamodule=self.data, ckpt_path=resume, weights_only=True)

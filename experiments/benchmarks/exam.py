@@ -1,17 +1,19 @@
 """Exam speed: CPU seconds of answers one by one, in batches of plain `generate`, and by ftlab, whose answers are equal.
 
-One thread, the ways in turn (A B C A B C), medians. `python experiments/benchmarks/exam.py` writes exam.json beside it.
+    python experiments/benchmarks/exam.py                 # some minutes; the random model's answers belong at 6 times
+
+One thread, the ways in turn, A B C A B C. One model has random weights and never stops, so that all ways compute the
+same tokens; the other is the carried base with a LoRA, whose answers end early.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,44 +22,76 @@ import torch
 import transformers
 from tqdm import tqdm
 
+sys.path.extend(str(Path(__file__).parent / folder) for folder in ("", ".."))
+from measuring import machine
+from recording import put_table
+
 from ftlab import Base, Exam, LoRA
 from ftlab.data.chat import Chat
 from ftlab.exam.generation import Generation, generate, options
 
 HERE = Path(__file__).parent
 
+#: What ftlab's answers of the random model belong at, as a multiple of the speed of one by one.
+LEAST = 6
+
 Answers = list[list[int]]
 
 
 def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, write exam.json and the table of the README; end with 1 below the least multiple, or unequal answers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=str(HERE.parent / "lesson/exam.jsonl"), help="file of chats")
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--new-tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=HERE / "exam.json")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", nargs="+", choices=["random", "tiny"], default=["random", "tiny"])
-    told = parser.parse_args()
+    parser.add_argument("--results", type=Path, default=HERE, help="folder for exam.json")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     chat = Base("ftlab/tiny").load_chat()
-    prompts = [chat.prompt(row.prompt, row.tools) for row in Exam(told.data, limit=told.prompts).rows()]
+    prompts = [chat.prompt(row.prompt, row.tools) for row in Exam(args.data, limit=args.prompts).rows()]
     found: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, 1 thread",
+        "date": date.today().isoformat(),
+        "machine": machine(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "data": Path(told.data).name,
         "prompts": len(prompts),
         "prompt_tokens": sum(map(len, prompts)),
-        "new_tokens": told.new_tokens,
-        "models": {},
+        "new_tokens": args.new_tokens,
+        "rounds": args.rounds,
+        "models": {name: measure(MODELS[name](), chat, prompts, args.new_tokens, args.rounds) for name in args.models},
     }
-    for name in told.models:
-        found["models"][name] = measured = measure(MODELS[name](), chat, prompts, told.new_tokens, told.repeats)
-        for way, figures in measured["ways"].items():
-            print(f"{name:7} {way:24} {figures['cpu_seconds']:8.2f} s  {figures['times']:5.1f}x", flush=True)
-        print(f"{name:7} {measured['answer_tokens']} tokens, {measured['equal']} of {len(prompts)} answers equal")
-    told.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (args.results / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(table(found))
+    if args.results == HERE:
+        put_table(HERE / "README.md", "exam", table(found))
+    for name, of in found["models"].items():
+        if of["equal"] < len(prompts):
+            raise SystemExit(f"{name}: {len(prompts) - of['equal']} answers are others than one by one")
+        if name == "random" and of["ways"]["ftlab"]["times"] < LEAST:
+            raise SystemExit(f"{of['ways']['ftlab']['times']} times the speed of one by one is less than {LEAST}")
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the figures as Markdown."""
+    lines = ["| model | answers | CPU time | times as fast | answer tokens |", "|---|---|---|---|---|"]
+    for name, of in found["models"].items():
+        for way, figures in of["ways"].items():
+            cells = [
+                name,
+                way,
+                f"{figures['cpu_seconds']:.1f} s",
+                f"{figures['times']:.1f}",
+                f"{of['answer_tokens']:,}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    equal = " and ".join(f"{of['equal']} of {found['prompts']} ({name})" for name, of in found["models"].items())
+    versions = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
+    return (
+        "\n".join(lines) + f"\n\nftlab's answers equal to those one by one: {equal}. {found['prompts']} prompts of "
+        f"{found['prompt_tokens']:,} tokens, up to {found['new_tokens']} new ones each, rounds: {found['rounds']}, "
+        f"medians, {found['date']}, {found['machine']}, one thread: {versions}.\n"
+    )
 
 
 def random_model() -> Any:
@@ -82,7 +116,7 @@ def tiny_model() -> Any:
 MODELS: dict[str, Callable[[], Any]] = {"random": random_model, "tiny": tiny_model}
 
 
-def measure(model: Any, chat: Chat, prompts: Answers, new_tokens: int, repeats: int) -> dict[str, Any]:
+def measure(model: Any, chat: Chat, prompts: Answers, new_tokens: int, rounds: int) -> dict[str, Any]:
     """Return CPU seconds of each way, how many times as fast as one by one it is, and how many answers are equal."""
     ends = options(model, chat, Generation())["eos_token_id"]
     ways: dict[str, Callable[[], Answers]] = {
@@ -92,7 +126,7 @@ def measure(model: Any, chat: Chat, prompts: Answers, new_tokens: int, repeats: 
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     answers: dict[str, Answers] = {}
-    for _ in range(repeats):
+    for _ in range(rounds):
         for way, answer in ways.items():
             start = time.process_time()
             answers[way] = [until(ids, ends) for ids in answer()]

@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,10 @@ from peers import PACKAGES, python_of
 CONTENDER_FOLDER = Path(__file__).parent / "contenders"
 
 #: What is kept of each run.
-KEPT = ("steps", "tokens", "cpu_seconds", "wall_seconds", "peak_bytes")
+KEPT = ("steps", "trained", "tokens", "learnt", "cpu_seconds", "wall_seconds", "peak_bytes")
+
+#: Seconds after which a run hangs.
+PATIENCE = 3600
 
 
 class Contender(NamedTuple):
@@ -53,13 +57,10 @@ def measure(name: str, work: Path, warmup: int, seed: int, threads: int, folder:
         folder: with the environments of peers and for caches.
 
     Raises:
-        SystemExit: its environment is missing.
-        RuntimeError: it failed.
+        RuntimeError: it failed, or takes forever.
     """
     contender = CONTENDERS[name]
     python = python_of(name, folder) if name in PACKAGES else Path(sys.executable)
-    if not python.is_file():
-        raise SystemExit(f"{name}: no {python}; run experiments/benchmarks/peers.py, or leave it out of --contenders")
     options = {"--work": work, "--warmup": warmup, "--seed": seed, "--threads": threads}
     command = [str(python), str(CONTENDER_FOLDER / f"{contender.script}.py"), *contender.flags]
     command += [str(word) for pair in options.items() for word in pair]
@@ -70,11 +71,32 @@ def measure(name: str, work: Path, warmup: int, seed: int, threads: int, folder:
         "TOKENIZERS_PARALLELISM": "false",
         "FTLAB_CACHE": str((folder / "cache").resolve()),
     }
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"it takes more than {PATIENCE} seconds") from None
     found = [line for line in result.stdout.splitlines() if line.startswith('{"steps"')]
     if result.returncode or not found:
         raise RuntimeError((result.stderr or result.stdout).strip()[-2000:])
     return json.loads(found[-1])
+
+
+def require_environments(names: Iterable[str], folder: Path) -> None:
+    """Refuse contenders whose environment is missing, before hours are spent on the others.
+
+    Args:
+        names: in `CONTENDERS`.
+        folder: with the environments of peers.
+
+    Raises:
+        SystemExit: one is missing.
+    """
+    for name in names:
+        if name in PACKAGES and not python_of(name, folder).is_file():
+            missing = python_of(name, folder)
+            raise SystemExit(
+                f"{name}: no {missing}; run experiments/benchmarks/peers.py, or leave it out of --contenders"
+            )
 
 
 def summary(runs: list[dict[str, Any]], raw: list[dict[str, Any]]) -> dict[str, Any]:
@@ -97,9 +119,7 @@ def summary(runs: list[dict[str, Any]], raw: list[dict[str, Any]]) -> dict[str, 
         "loss": statistics.mean(statistics.mean(run["losses"]) for run in runs),
         "first_loss": statistics.mean(run["losses"][0] for run in runs),
         "last_loss": statistics.mean(run["losses"][-1] for run in runs),
-        "runs": [
-            {key: run[key] for key in ("steps", "tokens", "cpu_seconds", "wall_seconds", "peak_bytes")} for run in runs
-        ],
+        "runs": [{key: run[key] for key in KEPT} for run in runs],
         "versions": runs[0]["versions"],
         "machine": machine(),
         "date": date.today().isoformat(),

@@ -24,6 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+sys.path.extend(str(Path(__file__).parent / folder) for folder in ("", ".."))
+from recording import put_table
 from work import SHAPES, Writer, chat, count, write_model
 
 HERE = Path(__file__).parent
@@ -130,7 +132,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure everything, write memory.json, print the table."""
+    """Measure everything, write memory.json and the table of the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--results", type=Path, default=HERE / "memory.json")
@@ -148,7 +150,10 @@ def main() -> None:
         for _ in range(options.turns):
             turns.append([measure_apart(folder, i) for i in range(len(CASES))])
             record(turns, options.results)  # each time, for a turn takes minutes
-    print(table(json.loads(options.results.read_text(encoding="utf-8"))["results"]))
+    found = table(json.loads(options.results.read_text(encoding="utf-8"))["results"])
+    print(found)
+    if options.results == HERE / "memory.json":
+        put_table(HERE / "README.md", "memory", found)
 
 
 def record(turns: list[list[dict[str, float]]], file: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 sys.path.extend(str(Path(__file__).parent / folder) for folder in ("", "..", "contenders"))
+from bars import FLAT, put_bars
 from ftlab_fit import fit, settings
 from measuring import cpu_speed, machine
 from peers import FOLDER
@@ -30,7 +31,7 @@ from work import chat, write_work
 HERE = Path(__file__).parent
 
 FEW = 1_000
-WARMUP, TOLERANCE = 10, 0.05
+WARMUP = 10
 
 
 def main() -> None:
@@ -57,7 +58,8 @@ def main() -> None:
     print(table(found))
     if args.results == HERE:
         put_table(HERE / "README.md", "scaling", table(found))
-    if max(abs(found["time"] - 1), abs(found["memory"] - 1)) > TOLERANCE:
+        put_bars(HERE)
+    if not all(FLAT[0] <= found[key] <= FLAT[1] for key in ("time", "memory")):
         raise SystemExit(
             f"{args.rows:,} rows take {found['time']:.2f} of the time and {found['memory']:.2f} of the memory"
         )

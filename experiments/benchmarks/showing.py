@@ -62,16 +62,21 @@ def double(found: dict[str, Any] | None) -> list[str]:
 
 
 def origin(results: dict[str, Any]) -> str:
-    """Return where, when and with which versions was measured: a line for each that differs."""
-    told: dict[str, dict[str, None]] = {}
-    for shape, threads in results.items():
-        for by_name in threads.values():
+    """Return where and when was measured, how often, and with which versions: a line for each that differs."""
+    measured: dict[str, dict[str, None]] = {}
+    versions: dict[str, dict[str, None]] = {}
+    for shape, by_threads in results.items():
+        for threads, by_name in by_threads.items():
             for name, found in by_name.items():
-                versions = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
-                rounds = f"{len(found['runs'])} x {found['runs'][0]['steps']} steps"
-                line = f"{found['date']}, {found['machine']}, {rounds}: {versions}"
-                told.setdefault(line, {})[f"{CONTENDERS[name].title} ({shape})"] = None
-    return "".join(f"- {', '.join(names)}: {line}\n" for line, names in told.items())
+                title = CONTENDERS[name].title
+                often = f"threads: {threads}, rounds: {len(found['runs'])}, steps: {found['runs'][0]['steps']}"
+                line = f"{found['date']}, {found['machine']}: {shape}, {often}"
+                measured.setdefault(line, {})[title] = None
+                line = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
+                versions.setdefault(line, {})[title] = None
+    lines = [f"{line}: {', '.join(titles)}" for line, titles in measured.items()]
+    lines += [f"{', '.join(titles)}: {line}" for line, titles in versions.items()]
+    return "".join(f"- {line}\n" for line in lines)
 
 
 def plot(results: dict[str, Any], file: Path) -> None:

@@ -27,6 +27,7 @@ LAYERS = {
 }
 SHAPES: dict[str, dict[str, Any]] = {
     "small": LAYERS | {"vocab_size": 8192, "tie_word_embeddings": False},
+    "deep": LAYERS | {"vocab_size": 8192, "tie_word_embeddings": False, "num_hidden_layers": 12},
     "large": LAYERS | {"vocab_size": 151936, "tie_word_embeddings": True},
     "tiny": LAYERS | {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
 }

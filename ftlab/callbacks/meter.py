@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from ftlab.callbacks.memory import peak_bytes, reset_peak
+from ftlab.training.figures import log_figures
 
 
 class Meter(pl.Callback):
@@ -31,14 +32,17 @@ class Meter(pl.Callback):
         """Count the tokens of this rank's batch, padding not counted, and log."""
         self.tokens += int(batch["attention_mask"].sum())
         self._read_clock()
-        self.peak_bytes = max(self.peak_bytes, peak_bytes())
-        if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]
-            pl_module.log("train/tokens_per_second", self.tokens_per_second(trainer))
-            pl_module.log("memory/peak_bytes", float(self.peak_bytes))
+        logs = trainer.global_step % max(1, trainer.log_every_n_steps) == 0  # type: ignore[attr-defined]
+        if logs or trainer.is_last_batch or trainer.global_step == trainer.max_steps:  # before an exam counts anew
+            self.peak_bytes = max(self.peak_bytes, peak_bytes())
+        if logs:
+            speed = self.tokens_per_second(trainer)
+            log_figures(pl_module, {"train/tokens_per_second": speed, "memory/peak_bytes": float(self.peak_bytes)})
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
         self._read_clock()
+        self.peak_bytes = max(self.peak_bytes, peak_bytes())
         self._running_since = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
@@ -24,6 +25,9 @@ class Tell(pl.Callback):
         tell(f"model      {pl_module.base.base}: {pl_module.method.title} trains {free:,} of {total:,} parameters")
         if note := pl_module.way.note:
             tell(f"speed      {note}")
+        profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+        if not isinstance(profiler, PassThroughProfiler):
+            tell(f"profile    is written to {profiler.dirpath} when training ends")
         left_out = data.left_out()
         for fault in left_out[:NAMED_DROPS]:
             tell(f"dropped    {fault}")

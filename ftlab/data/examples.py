@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -61,8 +63,8 @@ class Examples(Sequence[Encoded]):
 
     def __init__(
         self,
-        ids: np.ndarray,
-        runs: np.ndarray,
+        ids: np.ndarray | OnDisk,
+        runs: np.ndarray | OnDisk,
         index: np.ndarray,
         sources: Sequence[str] = ("",),
         chosen: np.ndarray | None = None,
@@ -110,11 +112,7 @@ class Examples(Sequence[Encoded]):
         """
         index = np.load(folder / "index.npy")
         index["source"] = source_ids[index["row"]]
-        ids, runs = (
-            np.memmap(folder / name, kind, "r") if (folder / name).stat().st_size else np.zeros(0, kind)
-            for name, kind in (("ids.bin", np.dtype(np.int32)), ("runs.bin", RUN))
-        )
-        return cls(ids, runs, index, sources)
+        return cls(OnDisk(folder / "ids.bin", np.dtype(np.int32)), OnDisk(folder / "runs.bin", RUN), index, sources)
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -129,7 +127,7 @@ class Examples(Sequence[Encoded]):
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         ids, runs = self._stored(int(self._chosen[index]))
-        sizes = np.diff(runs["start"], append=len(ids))
+        sizes = np.diff(np.append(runs["start"], len(ids)))
         return Encoded(np.array(ids), np.repeat(runs["weight"], sizes))
 
     @property
@@ -150,6 +148,31 @@ class Examples(Sequence[Encoded]):
         """Return the ids and the runs of an example as they are stored."""
         begin, runs_begin = (int(self._index[name][at - 1]) if at else 0 for name in ("end", "runs_end"))
         return self._ids[begin : self._index["end"][at]], self._runs[runs_begin : self._index["runs_end"][at]]
+
+
+class OnDisk:
+    """An array in a file, of which parts are read. Were it mapped, each page read would count as memory of the run.
+
+    Args:
+        file: its numbers and nothing else.
+        dtype: theirs.
+    """
+
+    def __init__(self, file: Path, dtype: np.dtype) -> None:
+        self._file, self._dtype = file, dtype
+        self._open = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._open)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """Return a part, which cannot be written to."""
+        size = self._dtype.itemsize
+        return np.frombuffer(
+            os.pread(self._open, int(part.stop - part.start) * size, int(part.start) * size), self._dtype
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy, as in a process that loads batches, open the file itself."""
+        return OnDisk, (self._file, self._dtype)
 
 
 def to_runs(weights: np.ndarray) -> np.ndarray:

@@ -42,28 +42,31 @@ def collate(
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
     weights = np.zeros(shape, dtype=np.float32)
-    position_ids = np.zeros(shape, dtype=np.int64)
-    source_ids = np.zeros(shape, dtype=np.int64)
+    position_ids = np.zeros(shape, dtype=np.int64) if any(len(row) > 1 for row in rows) else None
+    source_ids = np.zeros(shape, dtype=np.int64) if sources is not None else None
     for i, row in enumerate(rows):
         begin = 0
         for j, example in enumerate(row):
             end = begin + len(example.ids)
             input_ids[i, begin:end] = example.ids
             weights[i, begin + 1 : end] = example.weights[1:]
-            position_ids[i, begin:end] = np.arange(end - begin)
-            source_ids[i, begin:end] = sources[i][j] if sources is not None else 0
+            if position_ids is not None:
+                position_ids[i, begin:end] = np.arange(end - begin)
+            if source_ids is not None and sources is not None:
+                source_ids[i, begin:end] = sources[i][j]
             begin = end
         attention_mask[i, :begin] = 1
-        position_ids[i, begin:] = np.arange(shape[1] - begin)
+        if position_ids is not None:
+            position_ids[i, begin:] = np.arange(shape[1] - begin)
     batch = {
         "input_ids": input_ids,
         "attention_mask": attention_mask,
         "labels": np.where(weights > 0, input_ids, IGNORE),
         "weights": weights,
     }
-    if any(len(row) > 1 for row in rows):
+    if position_ids is not None:
         batch["position_ids"] = position_ids
-    if sources is not None:
+    if source_ids is not None:
         batch["sources"] = source_ids
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
     return tensors | {"step_tokens": torch.tensor(float(step_tokens))}

@@ -54,7 +54,9 @@ class Exam:
     batch_size: int = 64
     """Most answers generated together. Changes the speed and the memory, not greedy answers."""
     engine: Engine = "transformers"
-    """What generates: transformers, or vLLM on a GPU, which loads the merged model anew at every sitting."""
+    """What generates. `transformers` runs anywhere. `vllm` (Kwon et al., 2023, arXiv 2309.06180) wants a GPU and the
+    command `vllm`, from `uv tool install vllm`; it loads the merged model anew at every sitting, a minute or so, so it
+    pays for thousands of questions. Its rounding is its own: an answer here and there is another one."""
     every: int = 1
     """Sit the exam at every n-th validation; 0 means only before and after training."""
     limit: int | None = None

@@ -40,7 +40,7 @@ class Generation:
     stop: tuple[str, ...] = ()
     """Regular expressions: an answer ends once it holds a match of each. None leaves the end to the model."""
     engine: Engine = "transformers"
-    """What generates: transformers, or vLLM on a GPU, whose rounding may give other answers here and there."""
+    """What generates: transformers, or on a GPU vLLM, which has batches and rounding of its own and ignores `stop`."""
 
 
 def render(rows: Iterable[Row], chat: Chat) -> list[list[int]]:

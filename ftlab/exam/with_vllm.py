@@ -26,16 +26,16 @@ def require_vllm() -> Path:
     """Return the Python that has vLLM.
 
     Raises:
-        FtlabError: the command `vllm` or a GPU is missing.
+        FtlabError: a GPU or the command `vllm` is missing.
     """
+    if not torch.cuda.is_available():
+        raise FtlabError("exam.engine: vllm needs a GPU of CUDA, and this machine shows none; take transformers")
     command = shutil.which("vllm")
     if command is None:
         raise FtlabError(
             "exam.engine: vllm needs the command vllm, in an environment of its own, since its libraries are other "
             f"versions than ours; install it with: {INSTALL}; or take transformers"
         )
-    if not torch.cuda.is_available():
-        raise FtlabError("exam.engine: vllm needs a GPU of CUDA, and this machine shows none; take transformers")
     return Path(command).resolve().with_name("python")
 
 

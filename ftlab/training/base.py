@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +109,32 @@ class Base:
             stream_blocks(model)
             model.to(torch.get_default_device())  # all else
         return model
+
+    def settle(self, model: Any) -> None:
+        """Do what must wait until a method is applied: stream what it left frozen only, and compile the blocks.
+
+        Args:
+            model: of `load_model`, with the method applied.
+
+        Raises:
+            SettingError: nothing frozen is left, or there is no compiler.
+        """
+        from ftlab.training.compiling import compile_blocks
+        from ftlab.training.streaming import settle_stream
+
+        settle_stream(model)
+        if self.compile:
+            compile_blocks(model)
+
+    def offloading(self, model: Any) -> AbstractContextManager[Any]:
+        """Return a context for a forward pass whose activations wait where `offload_activations` says.
+
+        Args:
+            model: whose forward pass it is.
+        """
+        from ftlab.training.offload import Offload
+
+        return Offload(model) if self.offload_activations else nullcontext()
 
     def architecture(self) -> str:
         """Return the model's config as JSON, without what tells nothing of the architecture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
@@ -16,7 +17,12 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _should_check_val_fx(self, data_fetcher: Any) -> bool:
         due = super()._should_check_val_fx(data_fetcher)
-        return due or (self.trainer.enable_validation and self._run_ends())
+        return due or (self._run_ends() and self.trainer.enable_validation)
+
+    def _build_kwargs(self, kwargs: OrderedDict[str, Any], batch: Any, batch_idx: int) -> OrderedDict[str, Any]:
+        """Add what `FineTuner.training_step` takes, which Lightning reads off its signature at every step."""
+        kwargs.update(batch=batch, batch_idx=batch_idx)
+        return kwargs
 
     def _run_ends(self) -> bool:
         """Return whether the batch just done is the run's last one."""

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ftlab.exam.generation import evaluation_mode
 from ftlab.methods.anatomy import blocks, mixers, plain
 from ftlab.methods.peft_format import is_peft
+from ftlab.training.gated import SwiGLU
 from ftlab.training.linear import Linear, LowRank
 from ftlab.training.norm import RMSNorm
 from ftlab.training.rotary import fast_rotary, rotating
@@ -44,6 +46,8 @@ def fuse(model: Any) -> None:
             module.forward = partial(_linear, module)  # type: ignore[method-assign]
         elif "RMSNorm" in type(module).__name__ and (formula := _formula(module)):
             module.forward = partial(_norm, module, *formula)
+        elif _is_swiglu(module):
+            module.forward = partial(_swiglu, module)
 
 
 def _is_simple(layer: Any) -> bool:
@@ -57,7 +61,7 @@ def _is_simple(layer: Any) -> bool:
         and layer.active_adapters == [name]
         and isinstance(layer.lora_dropout[name], nn.Identity)
         and not layer.lora_bias[name]
-        and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        and not any(map(_has_hooks, parts))
     )
 
 
@@ -106,6 +110,31 @@ def _norm(norm: Any, eps: float, shift: float, x: Tensor) -> Tensor:
     if x.dtype != torch.float32:
         return type(norm).forward(norm, x)
     return RMSNorm.apply(x, norm.weight, eps, shift)
+
+
+@torch.no_grad()
+def _is_swiglu(mlp: Any) -> bool:
+    """Return whether a module is down(silu(gate(x)) * up(x)), as a try shows."""
+    parts = [getattr(mlp, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    if not all(isinstance(part, nn.Module) and not _has_hooks(part) for part in parts) or _has_hooks(mlp):
+        return False
+    size = getattr(mlp.gate_proj, "in_features", 0)
+    weights = list(mlp.parameters())
+    dtype = next((weight.dtype for weight in weights if weight.is_floating_point()), torch.float32)
+    x = torch.linspace(-1, 2, 3 * size, dtype=dtype, device=weights[0].device).view(3, size)
+    try:
+        with evaluation_mode(mlp):
+            return torch.allclose(mlp(x), _swiglu(mlp, x), rtol=1e-5, atol=1e-6)
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return False
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _swiglu(mlp: Any, x: Tensor) -> Tensor:
+    return mlp.down_proj(SwiGLU.apply(mlp.gate_proj(x), mlp.up_proj(x)))
 
 
 def _rotating(mixer: Any, modules: list[str], *args: Any, **kwargs: Any) -> Any:

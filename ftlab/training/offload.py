@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +30,7 @@ class Offload(saved_tensors_hooks):
 
     Args:
         model: whose forward pass it is.
-        home: type of the device from which nothing is moved; None moves from every one.
+        home: type of the device whose tensors stay; None moves those of every one.
         small: tensors of fewer bytes stay.
     """
 
@@ -66,13 +65,3 @@ class Offload(saved_tensors_hooks):
         """Forget what was moved: the graph alone decides from now on how long it is kept."""
         super().__exit__(*args)
         self.moved.clear()
-
-
-def activation_offload(model: torch.nn.Module, enabled: bool) -> AbstractContextManager[Any]:
-    """Return a context for a forward pass whose activations wait in the CPU's memory; on a CPU it changes nothing.
-
-    Args:
-        model: whose forward pass it is.
-        enabled: the setting.
-    """
-    return Offload(model) if enabled else nullcontext()

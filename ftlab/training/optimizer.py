@@ -75,7 +75,7 @@ class Optimizer:
         elif self.name == "adamw":
             optimizer = torch.optim.AdamW(scaled, **common, fused=self.fused or None)
             # It could undo the scaling of fp16 itself, but then would gradients be clipped while they are scaled.
-            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+            optimizer._step_supports_amp_scaling = False
         else:
             optimizer = _from_bitsandbytes(self.name, scaled, embeddings, common)
         return optimizer, LambdaLR(optimizer, lambda step: self.rate_at(step, total_steps))

@@ -85,7 +85,7 @@ class Trunk:
         for layer in self.layers[: self.height]:
             alike.setdefault((type(layer), *((name, p.shape) for name, p in layer.named_parameters())), layer)
         with torch.no_grad():
-            states = self._tried(tokens, set(alike.values()))
+            states = self._tried(self._row(tokens), set(alike.values()))
         copies = bits(states[0, : tokens // LENGTH * LENGTH]).unflatten(0, (-1, LENGTH))
         if self._reference is None:
             self._reference = copies[0].clone()
@@ -94,7 +94,7 @@ class Trunk:
     def sample(self) -> Tensor:
         """Return states of a short row, of shape (1, tokens, width)."""
         with torch.no_grad():
-            return self._tried(MULTIPLE, set(self.layers[: self.height]))
+            return self._tried(self._row(MULTIPLE), set(self.layers[: self.height]))
 
     def key(self, sample: Tensor) -> str:
         """Return a hash of all that states depend on but tokens: weights, and how this machine rounds.
@@ -136,8 +136,8 @@ class Trunk:
     def _decode(self, batch: dict[str, Tensor], inputs: dict[str, Any]) -> Tensor:
         return plain(self.model).get_decoder()(input_ids=batch["input_ids"], use_cache=False, **inputs)[0]
 
-    def _tried(self, tokens: int, wanted: set[nn.Module]) -> Tensor:
-        """Return the states of a row of copies of one example, as some blocks of the trunk make them."""
+    def _tried(self, row: tuple[dict[str, Tensor], dict[str, Any]], wanted: set[nn.Module]) -> Tensor:
+        """Return the states of a row as some blocks of the trunk make them."""
         kept: list[Tensor] = []
 
         def last(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -148,36 +148,37 @@ class Trunk:
 
         calls = {layer: _pass for layer in self.layers if layer not in wanted}
         with _instead(calls | {self.top: last}):
-            self._decode(*self._row(tokens))
+            self._decode(*row)
         return kept[0]
 
-    def _row(self, tokens: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def _row(self, tokens: int, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
         embedding = self.model.get_input_embeddings().weight
-        ids = np.random.default_rng(0).integers(embedding.shape[0], size=LENGTH)
+        ids = np.random.default_rng(seed).integers(embedding.shape[0], size=LENGTH)
         example = Encoded(ids, np.ones(LENGTH, np.float32))
         batch = collate([[example]] * (tokens // LENGTH), 0, 1)
         return one_row(self.model, {name: tensor.to(embedding.device) for name, tensor in batch.items()})
 
     def _misbehaviour(self) -> str | None:
-        """Return what a short row shows to be wrong, if anything."""
+        """Return what short rows show to be wrong, if anything."""
         device = self.model.get_input_embeddings().weight.device
+        row = self._row(MULTIPLE)
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+            torch.manual_seed(0)
+            with self.watched() as kept:
+                whole = self._decode(*row)
             before = _random_state(device)
-            states = self._tried(MULTIPLE, set(self.layers[: self.height]))
+            other = self._tried(self._row(MULTIPLE, seed=1), set(self.layers[: self.height]))
             if _random_state(device) != before:
                 return "dropout below the first trained block makes it random"
-            if not isinstance(states, Tensor) or states.ndim != 3:
+            if not isinstance(other, Tensor) or other.ndim != 3:
                 return "its blocks hand on more than hidden states"
             weights = list(trainable(self.model).values())
-            if states.requires_grad and weights:
-                gradients = torch.autograd.grad(states.sum(), weights, allow_unused=True)
+            if other.requires_grad and weights:
+                gradients = torch.autograd.grad(other.sum(), weights, allow_unused=True)
                 if any(gradient is not None for gradient in gradients):
                     return "something trained acts below the first trained block"
-            row = self._row(MULTIPLE)
             torch.manual_seed(0)
-            whole = self._decode(*row)
-            torch.manual_seed(0)
-            with self.passed(states.detach()):
+            with self.passed(kept[0].detach()):  # what the other row left behind must not matter
                 again = self._decode(*row)
             return None if torch.equal(whole, again) else "blocks above it see more than what leaves it"
 

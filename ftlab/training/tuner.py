@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 
 from ftlab.data.chat import Chat
-from ftlab.methods.base import Method, trainable
+from ftlab.methods.base import Method
 from ftlab.training.applying import apply_method
 from ftlab.training.base import Base
 from ftlab.training.checkpoint import RANDOM_KEY, check_checkpoint, fill_checkpoint
+from ftlab.training.figures import log_figures
 from ftlab.training.groups import checked_groups, embedding_ids
 from ftlab.training.identity import Identity
 from ftlab.training.loss import Batch, Tally
@@ -24,12 +24,13 @@ from ftlab.training.random_state import restore_random_state
 from ftlab.training.regularizers.base import Regularizer
 from ftlab.training.regularizers.start import shapes
 from ftlab.training.row_packing import require_packable
+from ftlab.training.seldom import SeldomChecked
 from ftlab.training.speed import Speed
 from ftlab.training.trunk_cache import with_trunk_cache
 from ftlab.training.way import Way, require_packing, shortest_way
 
 
-class FineTuner(pl.LightningModule):
+class FineTuner(SeldomChecked):
     """A base model, the method that changes it, and the optimizer that trains what the method left trainable.
 
     Args:
@@ -109,6 +110,7 @@ class FineTuner(pl.LightningModule):
         """
         _seed(self.seed)
         self.model = apply_method(self.method, model, self.speed)
+        self.base.settle(self.model)
         self.__dict__.pop("way", None)
 
     def setup(self, stage: str) -> None:
@@ -159,7 +161,8 @@ class FineTuner(pl.LightningModule):
         Lightning divides by the number of accumulated batches and averages over ranks; both are undone here, so that
         one big batch and many small ones have one gradient, whatever the lengths.
         """
-        losses, logits, batch = self.way.compute(batch)
+        with self.base.offloading(self.model):
+            losses, logits, batch = self.way.compute(batch)
         self.step_loss.add(losses, self.trainer.train_dataloader.sources)  # type: ignore[union-attr]
         share = losses.total / batch["step_tokens"] + self.penalty(self.model, batch, logits)
         return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
@@ -169,14 +172,11 @@ class FineTuner(pl.LightningModule):
 
         Lightning logs a source's last loss again where a step has none of it.
         """
-        self.log(
-            "step", self.global_step + 1.0
-        )  # names the row of the metrics; Lightning's own count lags behind by one
         figures = self.step_loss.read(self._over_ranks) | self.penalty.read(self._over_ranks)
-        for name, figure in figures.items():
-            self.log(f"train/{name}", figure, prog_bar=name == "loss")
-        for group in optimizer.param_groups:
-            self.log(f"lr/{group['name']}", group["lr"])
+        logged: dict[str, Any] = {f"train/{name}": figure for name, figure in figures.items()}
+        logged |= {f"lr/{group['name']}": group["lr"] for group in optimizer.param_groups}
+        logged["step"] = self.global_step + 1.0  # names the row; Lightning's own count lags behind by one
+        log_figures(self, logged, prog_bar="train/loss")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation loss."""
@@ -210,8 +210,8 @@ class FineTuner(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Clip to the optimizer's own setting, and log the norm before."""
         limit = self.optimizer.gradient_clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model).values(), limit)
-        self.log("train/gradient_norm", norm)
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        log_figures(self, {"train/gradient_norm": torch.nn.utils.clip_grad_norm_(trained, limit)})
 
     def on_train_start(self) -> None:
         """Resume with this run's settings, for the new command line wins over the old one, and the old random state."""

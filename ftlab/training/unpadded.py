@@ -107,12 +107,10 @@ def within_bounds(
     bounds = cu_seq_lens_q.tolist()
     lengths = [end - begin for begin, end in itertools.pairwise(bounds)]
     if plain and causal and not kwargs.get("dropout") and query.device.type == "cpu" and max(lengths) <= LONGEST:
-        groups = query.shape[1] // key.shape[1]
-        q, k = (x.to(value.dtype) for x in (query, key))  # rotary embeddings may have left more digits
-        q, k, v = q[0], k[0].repeat_interleave(groups, 0), value[0].repeat_interleave(groups, 0)
+        q, k = (x[0].to(value.dtype) for x in (query, key))  # rotary embeddings may have left more digits
         scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
         with torch.autocast("cpu", enabled=False):
-            return RowAttention.apply(q, k, v, bounds, window, scale)[None], None
+            return RowAttention.apply(q, k, value[0], bounds, window, scale)[None], None
     outputs = []
     for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True):
         masked = window is not None and q.shape[2] > window

@@ -63,7 +63,7 @@ def test_the_highest_score_wins_whatever_the_loss(run):
 def test_a_tie_goes_to_the_lower_validation_loss(run):
     falling = run([5, 5, 5])["best"]
     assert falling["step"] == 6
-    rising = run([5, 5, 5], lr=3.0)["best"]
+    rising = run([5, 5, 5], lr=20.0)["best"]
     assert rising["step"] < 6
     assert rising["validation_loss"] > falling["validation_loss"]
 

@@ -1,6 +1,8 @@
 """Answers in batches that finished rows leave are those of one prompt after the other by `generate` alone."""
 
+import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import peft
@@ -9,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ftlab import Base, Exam, Marker
+from ftlab.data.chat import Chat
 from ftlab.errors import FtlabError
 from ftlab.exam import prefill
 from ftlab.exam.generation import Generation, generate
@@ -149,6 +152,45 @@ def test_drawn_answers_are_the_seeds(chat):
     assert len({answer for own in answers for answer in own}) > len(PROMPTS)
 
 
+def test_drawn_answers_are_spread_as_temperature_and_share_say(chat):
+    """Also those that go on after others have left."""
+    model, prompt = random_model("qwen2"), PROMPTS[0]
+    likeliest = nucleus(model, prompt)
+    end = max(likeliest, key=likeliest.get)
+    expected = {(): 1.0}
+    for _ in range(3):
+        longer = {}
+        for ids, share in expected.items():
+            after = {} if ids[-1:] == (end,) else nucleus(model, [*prompt, *ids])
+            longer |= {(*ids, token): share * more for token, more in after.items()} or {ids: share}
+        expected = longer
+    model.generation_config.eos_token_id = end
+    seen = shapes(model)
+    settings = Generation(3, batch_size=2000, temperature=0.5, top_p=0.7, samples=2000)
+    [drawn] = generate(model, Ids(chat.tokenizer), [prompt], settings)
+    found = Counter(tuple(until(ast.literal_eval(text), {end})) for text in drawn)
+    assert len(expected) > 5
+    assert set(found) <= set(expected)
+    assert sum(abs(found[ids] / 2000 - share) for ids, share in expected.items()) / 2 < 0.05
+    assert seen[-1][0] < 2000
+
+
+class Ids(Chat):
+    """Gives back ids where an answer's text is asked for."""
+
+    def decode(self, ids):
+        return str(ids)
+
+
+def nucleus(model, ids, temperature=0.5, top_p=0.7):
+    """Return the shares of the likeliest tokens that together have at least so much, by one plain forward pass."""
+    with torch.inference_mode():
+        shares = (model(torch.tensor([ids])).logits[0, -1] / temperature).softmax(-1)
+    largest, tokens = shares.sort(descending=True)
+    kept = largest[: int((largest.cumsum(0) < top_p).sum()) + 1]
+    return dict(zip(tokens.tolist(), (kept / kept.sum()).tolist(), strict=False))
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return Base("ftlab/tiny").load_model()
@@ -211,6 +253,7 @@ def test_vllm_is_refused_for_what_it_cannot_load(method, tmp_path):
 
 
 def test_a_failure_of_vllm_is_one_line(tmp_path):
-    """Here as of a Python without it."""
+    """Here as of a Python without it, and without what would take seconds to load."""
+    python = Path(sys.base_prefix, "bin/python3")
     with pytest.raises(FtlabError, match=r"^exam\.engine: vllm failed: .*; take transformers$"):
-        ask(Path(sys.executable), tmp_path, "float32", PROMPTS, Generation(), [2])
+        ask(python, tmp_path, "float32", PROMPTS, Generation(), [2])

@@ -9,10 +9,9 @@ from tests.conftest import ROOT
 from tests.experiments.scripts import load, run
 
 FOLDER = ROOT / "experiments/benchmarks"
-bench, measuring, overhead, peers, scaling, showing, work = (
-    load(FOLDER / f"{name}.py") for name in ("bench", "measuring", "overhead", "peers", "scaling", "showing", "work")
-)
-TABLES = {"results": showing.table, "overhead": overhead.table}
+NAMES = ("bench", "bars", "measuring", "overhead", "peers", "scaling", "showing", "work")
+bench, bars, measuring, overhead, peers, scaling, showing, work = (load(FOLDER / f"{name}.py") for name in NAMES)
+TABLES = {"results": showing.table, "overhead": overhead.table, "scaling": scaling.table}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_synthetic_chats_are_as_long_as_real_ones(chats):
 
 
 def test_fitted_chats_are_cut_and_batches_carry_a_third_of_padding(chats):
-    lengths = np.array([work.count(row["messages"]) for row in work.fitted(chats)])
+    lengths = np.array([work.count(row["messages"]) for row in work.fitted(chats[:240])])
     assert lengths.max() == work.MAX_LENGTH
     batches = lengths.reshape(-1, 8)
     assert 0.31 <= 1 - batches.sum() / (8 * batches.max(axis=1).sum()) <= 0.36
@@ -57,7 +56,9 @@ def test_many_rows_are_as_long_as_the_few_and_no_two_alike(chats, tmp_path):
 def report(cpu_seconds, peak=100, wall=1.0):
     return {
         "steps": 2,
+        "trained": 7,
         "tokens": 100,
+        "learnt": 0.5,
         "padding": 0.25,
         "cpu_seconds": cpu_seconds,
         "wall_seconds": wall,
@@ -90,10 +91,49 @@ def test_the_table_leaves_empty_what_was_not_measured():
     assert "| TRL SFTTrainer | | | | | | | 100 | 1.00 |\n" in text
 
 
+def recorded(name):
+    file = FOLDER / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
 @pytest.mark.parametrize("file", TABLES)
 def test_the_readme_shows_what_was_recorded(file):
-    found = json.loads((FOLDER / f"{file}.json").read_text())
-    assert f"<!-- {file} -->\n{TABLES[file](found)}<!-- end -->\n" in (FOLDER / "README.md").read_text()
+    found = recorded(file)
+    text = TABLES[file](found) if found else "Not recorded yet.\n"
+    assert f"<!-- {file} -->\n{text}<!-- end -->\n" in (FOLDER / "README.md").read_text()
+
+
+def test_the_readme_shows_the_bars_beside_what_was_recorded():
+    text = bars.bars(recorded("results"), recorded("scaling"))
+    assert f"<!-- bars -->\n{text}<!-- end -->\n" in (FOLDER / "README.md").read_text()
+
+
+def test_bars_are_read_from_what_was_measured_and_say_what_is_missed():
+    found = {name: {"speed": 1.0, "wall_speed": 1.0, "memory": 1.0} for name in measuring.CONTENDERS}
+    found["ftlab"] = {"speed": 2.8, "wall_speed": 2.6, "memory": 0.61}
+    found["ms_swift"]["speed"] = 1.4
+    large = found | {"ftlab": {"speed": 6.0, "wall_speed": 6.0, "memory": 0.2}}
+    text = bars.bars({"small": {"1": found, "2": found}, "large": {"1": large}}, {"time": 1.04, "memory": 1.06})
+    assert "| small: speed, of the raw loop's | at least 2.7 | 2.80 | 2.60, missed |\n" in text
+    assert "| small: speed, of ms-swift's | at least 2.6 | 2.00, missed | 2.60 |\n" in text
+    assert "| small: peak memory, of the raw loop's | at most 0.6 | 0.61, missed | 0.61, missed |\n" in text
+    assert "| large: speed, of the fastest peer's | at least 4 | 4.29 | |\n" in text
+    assert "| large: peak memory, of the raw loop's | at most 0.2 | 0.20 | |\n" in text
+    assert "| time for a token with 100,000 rows, of that with 1,000 | 0.95 to 1.05 | 1.04 | |\n" in text
+    assert "| peak memory with 100,000 rows, of that with 1,000 | 0.95 to 1.05 | 1.06, missed | |\n" in text
+    assert bars.bars({}, None).count("missed") == 0
+
+
+def test_a_contender_that_trains_something_else_is_refused():
+    bench.require_equal(report(1.0), report(2.0))
+    with pytest.raises(RuntimeError, match="it trains 8 parameters, and the raw loop 7"):
+        bench.require_equal(report(1.0) | {"trained": 8}, report(2.0))
+
+
+def test_missing_environments_are_told_before_anything_runs(tmp_path):
+    measuring.require_environments(["raw", "trl"], tmp_path)
+    with pytest.raises(SystemExit, match=r"ms_swift: no .*peers\.py"):
+        measuring.require_environments(["raw", "ms_swift"], tmp_path)
 
 
 def test_all_contenders_have_a_script_and_a_place_in_the_record():

@@ -236,8 +236,9 @@ def test_scaled_gradients_are_clipped_by_their_true_norm(in_workplace):
         trainer = make_trainer(
             {"accelerator": "cpu", "enable_progress_bar": False, "max_steps": 2, "plugins": [plugin]}, [], [Keep()]
         )
-        data = ChatData(train="experiments/lesson/train_100.jsonl", batch_size=2)
-        trainer.fit(FineTuner("ftlab/tiny", LoRA(r=2), Optimizer(fused=setting, gradient_clip=0.1), seed=1), data)
+        data = ChatData(train="experiments/lesson/train_100.jsonl", batch_size=2, max_length=96)
+        optimizer = Optimizer(fused=setting, gradient_clip=0.1)
+        trainer.fit(FineTuner("ftlab/tiny", LoRA(r=2), optimizer, seed=1, speed=None), data)
         return kept
 
     ours, theirs = norms(True), norms(False)

@@ -59,7 +59,7 @@ class Random(pl.LightningDataModule):
 
     def loader(self, part, shuffle=False):
         plan = BatchPlan(self.parts[part].lengths, 3, shuffle=shuffle)
-        return PlanLoader(self.parts[part], plan, 0, epoch=lambda: self.trainer.current_epoch)
+        return PlanLoader(self.parts[part], plan, 0, epoch=lambda: self.trainer.current_epoch if self.trainer else 0)
 
     def train_dataloader(self):
         return self.loader(0, shuffle=True)
@@ -99,8 +99,9 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma2"])
+@pytest.mark.parametrize(
+    ("architecture", "method"), zip(["llama", "qwen2", "gemma2", "llama", "qwen2"], METHODS, strict=True)
+)
 def test_every_bit_is_as_without_it(architecture, method, capsys):
     with_cache = fit(method, model=architecture)
     assert "speed      caching what leaves the" in capsys.readouterr().out
@@ -118,7 +119,7 @@ def test_states_are_kept_in_the_type_of_the_run(precision):
     require_equal(*runs)
 
 
-@pytest.mark.parametrize("options", [{"fused_linear": False}, {"supervised_head": False}], ids=str)
+@pytest.mark.parametrize("options", [{"fused": False}, {"supervised_head": False}], ids=str)
 def test_other_shortcuts_may_be_off(options):
     runs = [fit(Freeze(last=1), Speed(**options, trunk_cache_gb=limit)) for limit in (10, 0)]
     assert runs[0][1].passed[-1] > 0
@@ -129,7 +130,7 @@ def test_blocks_may_be_computed_again_in_the_backward_pass():
     runs = []
     for speed in (Speed(), OFF):
         model = make("llama")
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
         runs.append(fit(LoRA(r=4, layers=[1]), speed, model))
     assert runs[0][1].passed[-1] > 0
     require_equal(*runs)
@@ -160,7 +161,9 @@ def test_another_trunk_or_other_data_have_a_cache_of_their_own(change):
 
 
 @pytest.mark.parametrize(
-    "method", [Full(), Freeze(embeddings=True), Freeze(first=1), LoRA(r=4), Adapter(bottleneck=4)], ids=lambda m: m.title
+    "method",
+    [Full(), Freeze(embeddings=True), Freeze(first=1), LoRA(r=4), Adapter(bottleneck=4)],
+    ids=lambda m: m.title,
 )
 def test_without_a_frozen_trunk_nothing_is_cached_or_said(method, capsys):
     tuner, _ = fit(method, epochs=2)
@@ -194,15 +197,17 @@ def test_experts_may_give_an_example_other_bits_in_other_company(capsys):
 
 def test_a_layer_that_sees_what_lies_below_the_trunk(capsys):
     model = make("llama")
-    first = []
-    model.model.layers[0].register_forward_hook(lambda module, args, output: first.append(output))
-    model.model.layers[1].mlp.register_forward_hook(lambda module, args, output: output + first.pop())
+    below = {}
+    model.model.layers[0].register_forward_hook(lambda module, args, output: below.update(states=output))
+    model.model.layers[1].mlp.register_forward_hook(lambda module, args, output: output + below.get("states", 0))
     tuner, _ = fit(Freeze(last=1), model=model, epochs=2)
     assert tuner.way.cache is None
-    assert "pop from empty list" in refusal(capsys)
+    assert refusal(capsys) == "blocks above it see more than what leaves it"
 
 
-@pytest.mark.parametrize(("limit", "share", "told"), [(1e-6, 0.25, "more than speed.trunk_cache_gb: 1e-06"), (10, 0, "left")])
+@pytest.mark.parametrize(
+    ("limit", "share", "told"), [(1e-6, 0.25, "more than speed.trunk_cache_gb: 1e-06"), (10, 0, "left")]
+)
 def test_it_must_fit_on_the_disk(limit, share, told, capsys, monkeypatch):
     monkeypatch.setattr(trunk_cache, "SHARE", share)
     tuner, _ = fit(Freeze(last=1), Speed(trunk_cache_gb=limit), epochs=2)

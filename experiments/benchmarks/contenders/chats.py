@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from meter import ALPHA, RANK
+from meter import ALPHA, IGNORE, RANK
 
 Example = dict[str, list[int]]
 
@@ -48,7 +48,7 @@ def encode(work: Path) -> list[Example]:
             json.loads(line)["messages"], tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
         ids = found["input_ids"]
-        labels = [i if learnt else -100 for i, learnt in zip(ids, found["assistant_masks"], strict=True)]
+        labels = [i if learnt else IGNORE for i, learnt in zip(ids, found["assistant_masks"], strict=True)]
         examples.append({"input_ids": ids, "labels": labels})
     return examples
 
@@ -64,5 +64,5 @@ def collate(examples: list[Example]) -> dict[str, torch.Tensor]:
     return {
         "input_ids": padded(ids, 0),
         "attention_mask": padded([[1] * len(row) for row in ids], 0),
-        "labels": padded([example["labels"] for example in examples], -100),
+        "labels": padded([example["labels"] for example in examples], IGNORE),
     }

@@ -65,7 +65,9 @@ def fit(settings: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Fit; print the figures."""
     args = arguments()
-    print(json.dumps(fit(settings(args.work, args.warmup, args.seed, args.threads))))
+    told = settings(args.work, args.warmup, args.seed, args.threads)
+    told["trainer"]["log_every_n_steps"] = 1  # as all the others
+    print(json.dumps(fit(told)))
 
 
 if __name__ == "__main__":

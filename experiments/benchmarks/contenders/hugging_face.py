@@ -48,11 +48,12 @@ class Measure(TrainerCallback):
         self.meter = meter
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Watch what goes into the model."""
+        """Look at the model, and watch what goes into it."""
 
         def count(module: Any, args: Any, inputs: dict[str, Any]) -> None:
             self.meter.batch(inputs)
 
+        self.meter.model(model)
         model.register_forward_pre_hook(count, with_kwargs=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -51,6 +51,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     meter = Meter(args.warmup)
+    module = Module(load_model(args.work))
+    meter.model(module)
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -63,7 +65,7 @@ def main() -> None:
         callbacks=[Measure(meter)],
     )
     loader: Any = DataLoader(encode(args.work), BATCH, shuffle=True, collate_fn=collate, drop_last=True)  # type: ignore[arg-type]
-    trainer.fit(Module(load_model(args.work)), loader)
+    trainer.fit(module, loader)
     meter.report(["torch", "transformers", "peft", "lightning"])
 
 

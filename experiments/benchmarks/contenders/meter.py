@@ -15,6 +15,9 @@ from typing import Any
 BATCH, MAX_LENGTH, RATE, CLIP = 8, 512, 1e-3, 1.0
 RANK, ALPHA = 8, 16
 
+#: The label of what is not learnt.
+IGNORE = -100
+
 
 def arguments(**flags: str) -> argparse.Namespace:
     """Return the options of every contender: the folder of the work, seed, threads, warm-up.
@@ -42,19 +45,26 @@ class Meter:
     def __init__(self, warmup: int) -> None:
         self.warmup = warmup
         self.steps = 0
+        self.trained = 0
         self.tokens = 0
         self.padded = 0
+        self.learnt = 0
         self.losses: list[float] = []
         self.peak = 0
         self._begin = self._end = (0.0, 0.0)
 
+    def model(self, model: Any) -> None:
+        """Count the parameters that are trained, for all contenders train the same ones."""
+        self.trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
     def batch(self, inputs: Mapping[str, Any]) -> None:
-        """Count the tokens of a batch that is about to be trained, the padding apart."""
+        """Count the tokens of a batch that is about to be trained, the padding apart, and those that are learnt."""
         size, mask = inputs["input_ids"].numel(), inputs.get("attention_mask")
         real = size if mask is None or mask.dim() != 2 else int(mask.sum())
         if self.steps >= self.warmup:
             self.tokens += real
             self.padded += size - real
+            self.learnt += int((inputs["labels"] != IGNORE).sum())
 
     def step(self, loss: float | None = None) -> None:
         """End an optimizer step."""
@@ -82,6 +92,8 @@ class Meter:
         found = {
             "steps": self.steps - self.warmup,
             "tokens": self.tokens,
+            "trained": self.trained,
+            "learnt": self.learnt / self.tokens,
             "padding": self.padded / (self.tokens + self.padded),
             "cpu_seconds": self._end[0] - self._begin[0],
             "wall_seconds": self._end[1] - self._begin[1],

@@ -15,6 +15,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     meter = Meter(args.warmup)
     model = load_model(args.work).train()
+    meter.model(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0)
     for batch in DataLoader(encode(args.work), BATCH, shuffle=True, collate_fn=collate, drop_last=True):  # type: ignore[arg-type]

@@ -22,7 +22,8 @@ class Reporter(pl.Callback):
         self.meter = Meter(warmup)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the memory before the run's own meter lets the peak begin anew."""
+        """Look at the model, and at the memory before the run's own meter lets the peak begin anew."""
+        self.meter.model(pl_module)
         self.meter.look()
 
     def on_train_batch_start(
