@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python experiments/benchmarks/startup.py      # 5 rounds, a few minutes
 
-The raw script imports torch, transformers and peft, loads the same model, tokenises the same 1,000 chats, adds the
-same LoRA and steps once. Both run in turn, each time in a new process that ends after its first step. `ftlab fit` has
-no exam here; its W&B run is the default one. With `again` its cache knows the data, with `first` it is empty.
+The raw script imports torch, transformers and peft, loads the same model, tokenises the same 1,000 chats, adds the same
+LoRA and steps once, on one chat, for with more of them ftlab's faster step would hide its start. Both run in turn, each
+time in a new process that ends after its first step. `ftlab fit` has no exam here; its W&B run is the default one. With
+`again` its cache knows the data, with `first` it is empty.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 WAYS = ("raw", "again", "first")
 #: What `again` may take, as a multiple of the raw script's.
 LARGEST = 1.15
-BATCH, RANK, ALPHA, RATE = 8, 8, 16, 1e-3
+BATCH, RANK, ALPHA, RATE = 1, 8, 16, 1e-3
 
 
 def main() -> None:
