@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+import torch
 
 from ftlab.data.chat import Chat, Learn
 from ftlab.data.curriculum import Curriculum, order_keys
@@ -195,6 +196,10 @@ class ChatData(pl.LightningDataModule):
     def test_dataloader(self) -> PlanLoader | list[Any]:
         """Return the test batches, or where there is no test data those of validation."""
         return self._loader("test") if "test" in self.examples else self.val_dataloader()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Return a batch on the device that trains; on a CPU it is there, and Lightning would look at every tensor."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the epoch has come, for a run that resumes in its middle.
