@@ -49,7 +49,8 @@ def test_the_heart_beats_while_a_child_runs(tmp_path):
 def test_an_interruption_reaches_the_child_once_and_goes_on(tmp_path):
     log = tmp_path / "output.txt"
     code = """\
-        import time
+        import signal, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
         try:
             print("ready", flush=True)
             time.sleep(600)
