@@ -93,7 +93,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     tuner.configure_model()
     tuner.model.to(device)
     ids = torch.randint(0, 8000, (1, LENGTH), generator=torch.Generator().manual_seed(0)).to(device)
-    batch = {"input_ids": ids, "labels": ids, "weights": torch.ones_like(ids, dtype=torch.float32)}
+    ones = torch.ones_like(ids)
+    batch = {"input_ids": ids, "attention_mask": ones, "labels": ids, "weights": ones.float()}
     optimizer, _ = tuner.optimizer.build(tuner.method.param_groups(tuner.model), STEPS, set())
     losses = []
     for _ in range(STEPS):
