@@ -17,7 +17,7 @@ from ftlab.training.unpadded import MULTIPLE
 def last_mlp(model: Any) -> nn.Module | None:
     """Return the part of the last block that transforms each token alone, if it may be given some tokens only.
 
-    It may not where the block is computed again in the backward pass, or compiled.
+    It may not where the block is computed again in the backward pass, or compiled, or where dropout would draw others.
 
     Args:
         model: the base with the method applied.
@@ -25,7 +25,9 @@ def last_mlp(model: Any) -> nn.Module | None:
     block = next(reversed(blocks(model).values()))
     if getattr(block, "gradient_checkpointing", False) or block._compiled_call_impl is not None:
         return None
-    return mlp(block)
+    part = mlp(block)
+    drops = part is not None and any(isinstance(module, nn.Dropout) and module.p for module in part.modules())
+    return None if drops else part
 
 
 @contextmanager
