@@ -28,6 +28,7 @@ class RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients of x and w."""
         x, weight, scale = ctx.saved_tensors
+        scale = scale.masked_fill(scale == 0, float("nan"))  # squares overflowed; the formula has none either
         normal = x * scale
         dweight = (dy * normal).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         if not ctx.needs_input_grad[0]:

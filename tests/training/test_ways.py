@@ -9,6 +9,7 @@ from ftlab.data.loader import collate
 from ftlab.methods.base import trainable
 from ftlab.training.applying import apply_method
 from ftlab.training.linear import Linear, LowRank
+from ftlab.training.norm import RMSNorm
 from ftlab.training.speed import Speed
 from ftlab.training.unpadded import MULTIPLE, PREFIX
 from ftlab.training.way import Way
@@ -107,6 +108,15 @@ def test_examples_of_several_pieces_change_nothing(length, checkpointing):
             model.gradient_checkpointing_enable({"use_reentrant": False})
     plain, fast = (tuner_of(*each) for each in zip(models, [LoRA(r=4)] * 2, [None, Speed()], strict=True))
     assert largest_difference(loss_and_gradients(fast, batch), loss_and_gradients(plain, batch)) <= 1e-5
+
+
+def test_what_overflows_in_a_norm_has_no_gradient_that_looks_like_one():
+    x = torch.tensor([[1e30, 1.0], [3.0, 4.0]], requires_grad=True)
+    out = RMSNorm.apply(x, torch.ones(2), 1e-6, 0.0)
+    assert out[0].tolist() == [0, 0]  # as the model's own
+    out.sum().backward()
+    assert x.grad[0].isnan().all()
+    assert x.grad[1].isfinite().all()
 
 
 @pytest.mark.parametrize("method", [Prefix(), Prompt()], ids=["Prefix", "Prompt"])
