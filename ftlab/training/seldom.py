@@ -41,6 +41,12 @@ class SeldomBar(TQDMProgressBar):
             self._next = now + INTERVAL
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return what the bar shows, without the number of a logger's version, which runs do not have."""
+        shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        shown.pop("v_num", None)
+        return shown
+
 
 class NoProfiler(PassThroughProfiler):
     """Lightning's profiler that measures nothing, without making a context for each of 60 actions a step."""
