@@ -23,6 +23,7 @@ from ftlab.methods.base import Method
 from ftlab.methods.qlora import keep_activations
 from ftlab.training.base import Base
 from ftlab.training.optimizer import Optimizer
+from ftlab.training.speed import Speed
 from ftlab.training.tuner import Batch, FineTuner
 
 #: Random two-layer models; the weights are ten times as large as usual, so that two layers do something with them.
@@ -115,19 +116,27 @@ class Bench:
         """The eight chats, padded."""
         return collate([[example] for example in self.examples], self.chat.pad_id, step_tokens=1)
 
-    def tuner(self, method: Method | None = None, rate: float = RATES[0], seed: int = 0, **loading: Any) -> FineTuner:
+    def tuner(
+        self,
+        method: Method | None = None,
+        rate: float = RATES[0],
+        seed: int = 0,
+        speed: Speed | None = Speed(),  # noqa: B008  # nothing writes to it
+        **loading: Any,
+    ) -> FineTuner:
         """Return a tuner with the method freshly applied; equal calls give equal weights.
 
         Args:
             method: another method than the one on trial.
             rate: learning rate.
             seed: of the new weights.
+            speed: shortcuts of training; None takes none.
             loading: settings of the base that differ, and what the base is loaded with besides the method's own.
         """
         known = describe(self.base, known=Base)
         base = Base(**known | {key: loading.pop(key) for key in known.keys() & loading})
         optimizer = Optimizer(lr=rate, schedule="constant", warmup=0)
-        tuner = FineTuner(base, method or self.method, optimizer, seed=seed)
+        tuner = FineTuner(base, method or self.method, optimizer, seed=seed, speed=speed)
         tuner.configure_model(**loading)
         tuner.method.initialize(tuner.model, [self.batch])
         return tuner

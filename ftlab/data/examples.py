@@ -165,10 +165,8 @@ class OnDisk:
 
     def __getitem__(self, part: slice) -> np.ndarray:
         """Return a part, which cannot be written to."""
-        size = self._dtype.itemsize
-        return np.frombuffer(
-            os.pread(self._open, int(part.stop - part.start) * size, int(part.start) * size), self._dtype
-        )
+        begin, end = (int(bound) * self._dtype.itemsize for bound in (part.start, part.stop))
+        return np.frombuffer(os.pread(self._open, end - begin, begin), self._dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let a copy, as in a process that loads batches, open the file itself."""

@@ -70,6 +70,11 @@ def adds_residual(part: nn.Module) -> bool:
     return "residual" in _arguments(part)
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether something is called before or after a module, which leaving the module out would leave out too."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def embeddings(model: Any) -> dict[str, nn.Parameter]:
     """Return the parameters of the input embeddings by name."""
     return _inside(model, [plain(model).get_input_embeddings()])

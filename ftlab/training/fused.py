@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ftlab.exam.generation import evaluation_mode
-from ftlab.methods.anatomy import blocks, mixers, plain
+from ftlab.methods.anatomy import blocks, has_hooks, mixers, plain
 from ftlab.methods.peft_format import is_peft
 from ftlab.training.gated import SwiGLU
 from ftlab.training.linear import Linear, LowRank
@@ -61,7 +61,7 @@ def _is_simple(layer: Any) -> bool:
         and layer.active_adapters == [name]
         and isinstance(layer.lora_dropout[name], nn.Identity)
         and not layer.lora_bias[name]
-        and not any(map(_has_hooks, parts))
+        and not any(map(has_hooks, parts))
     )
 
 
@@ -116,7 +116,7 @@ def _norm(norm: Any, eps: float, shift: float, x: Tensor) -> Tensor:
 def _is_swiglu(mlp: Any) -> bool:
     """Return whether a module is down(silu(gate(x)) * up(x)), as a try shows."""
     parts = [getattr(mlp, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
-    if not all(isinstance(part, nn.Module) and not _has_hooks(part) for part in parts) or _has_hooks(mlp):
+    if not all(isinstance(part, nn.Module) and not has_hooks(part) for part in parts) or has_hooks(mlp):
         return False
     size = getattr(mlp.gate_proj, "in_features", 0)
     weights = list(mlp.parameters())
@@ -127,10 +127,6 @@ def _is_swiglu(mlp: Any) -> bool:
             return torch.allclose(mlp(x), _swiglu(mlp, x), rtol=1e-5, atol=1e-6)
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return False
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _swiglu(mlp: Any, x: Tensor) -> Tensor:

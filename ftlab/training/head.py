@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ftlab.methods.anatomy import has_hooks
 from ftlab.training.linear import product
 
 #: Logits that are held at a time, more or less, and tokens that a chunk has at least: with fewer, products are slow.
@@ -34,7 +35,7 @@ def head_losses(model: Any, hidden: Tensor, labels: Tensor, weights: Tensor) -> 
     """
     head = model.get_output_embeddings()
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    if type(head) is nn.Linear and not (head._forward_hooks or head._forward_pre_hooks):
+    if type(head) is nn.Linear and not has_hooks(head):
         return ChunkedCrossEntropy.apply(hidden, head.weight, head.bias, labels, weights, cap)
     logits = head(hidden).float()
     if cap is not None:

@@ -58,7 +58,11 @@ def fault(capsys, *args):
         ("lr: 1.0e-3", "schedule: cos", "x.yaml:9: optimizer.schedule: 'cos' is not one of 'constant', 'linear', "),
         ("optimizer", "optimiser", "x.yaml:9: optimiser: not a section or setting; did you mean optimizer? ("),
         ("max_epochs", "max_epoch", "x.yaml:14: trainer.max_epoch: not a setting of trainer; did you mean max_epochs?"),
-        ("begin", "begn", "x.yaml:12: exam.grader.begn: not a setting of Marker; did you mean begin? (begin, end"),
+        (
+            "begin",
+            "begn",
+            "x.yaml:12: exam.grader.begn: not a setting of Marker; did you mean begin? (begin, end, counts)",
+        ),
         ("class_path: Marker", "class_path: Mark", "x.yaml:12: exam.grader: no grader is called Mark; did you mean M"),
         ("name: x", "name: x\nname: y", "x.yaml:2: name: already set in line 1; keep one"),
         ("r: 8", "r: 8\n    r: 9", "x.yaml:7: method.init_args.r: already set in line 6; keep one"),
