@@ -32,9 +32,12 @@ from work import write_work
 HERE = Path(__file__).parent
 
 #: Steps of warm-up and steps that are measured, at so many chats each: on two cores all of it takes 45 minutes, half of
-#: them for the large shape, and the short form 7.
+#: them for the large shape, and the short form 8.
 BATCH = 8
 STEPS = {"small": (2, 8), "large": (1, 2), "tiny": (2, 4)}
+
+#: Rounds of the short form, at most: the raw loop takes up to two minutes for one with the large vocabulary.
+SHORT_ROUNDS = {"small": 3, "large": 2, "tiny": 1}
 
 #: What a short run may lose against the recorded ratios before it fails.
 TOLERANCE = 0.10
@@ -49,7 +52,7 @@ def main() -> None:
         return
     require_environments(args.contenders, args.folder)
     for shape in args.shapes:
-        for found in run_rounds(shape, args.contenders, args):
+        for found in run_rounds(shape, args.contenders, args, args.rounds):
             results.setdefault(shape, {}).setdefault(str(args.threads), {}).update(found)
             record(results, table(results), args.results, [HERE / "README.md"], "results")
             plot(results, args.results / "benchmarks.svg")
@@ -81,7 +84,9 @@ def read_results(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def run_rounds(shape: str, names: list[str], args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
+def run_rounds(
+    shape: str, names: list[str], args: argparse.Namespace, rounds: int
+) -> Iterator[dict[str, dict[str, Any]]]:
     """Run each contender once a round, with another order of chats each round; yield after each what came out by name.
 
     One that fails is told and left out, as the others' runs take long.
@@ -89,13 +94,14 @@ def run_rounds(shape: str, names: list[str], args: argparse.Namespace) -> Iterat
     Args:
         shape: of the model.
         names: of contenders.
-        args: further options, such as the number of rounds; a contender that packs takes fewer steps.
+        args: further options.
+        rounds: how many.
     """
     warmup, steps = args.steps or STEPS[shape]
     work = write_work(args.folder / "work", shape, BATCH * (warmup + steps), args.data)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    with tqdm(total=args.rounds * len(names), unit=" runs", delay=2, leave=False) as bar:
-        for seed in range(args.rounds):
+    with tqdm(total=rounds * len(names), unit=" runs", delay=2, leave=False) as bar:
+        for seed in range(rounds):
             for name in list(runs):
                 bar.set_description(f"{shape} {name}")
                 try:
@@ -139,7 +145,7 @@ def end_short(results: dict[str, Any], args: argparse.Namespace) -> None:
         recorded = results.get(shape, {}).get(str(args.threads), {}).get("ftlab")
         if recorded is None:
             raise SystemExit(f"{args.results}/results.json: ftlab is not recorded there; run bench.py first")
-        *_, last = run_rounds(shape, ["raw", "ftlab"], args)
+        *_, last = run_rounds(shape, ["raw", "ftlab"], args, min(args.rounds, SHORT_ROUNDS[shape]))
         now = last["ftlab"]
         line = (
             f"{shape}: {now['speed']:.2f} times the raw loop's speed (recorded {recorded['speed']:.2f}), "
