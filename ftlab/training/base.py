@@ -45,8 +45,8 @@ class Base:
     once, so it pays with large batches. Turns gradient checkpointing on for all blocks; on a CPU weights are used where
     they are. One GPU only, no quantized base."""
     compile: bool = False
-    """Compile the blocks for training with torch.compile, which needs a C++ compiler. On a CPU it does not pay: steps
-    are as fast as before, and the first of them take half a minute longer."""
+    """Compile the blocks for training with torch.compile, which needs a GPU and a C++ compiler: on a CPU steps are as
+    fast as before, the first of them take half a minute longer, and with some compilers it fails."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
@@ -91,6 +91,8 @@ class Base:
 
         if self.stream and "quantization_config" in method_kwargs:
             raise SettingError("model.stream", "a quantized base cannot be streamed; set it to false, or take LoRA")
+        if self.compile and not torch.cuda.is_available():
+            raise SettingError("model.compile", "does not pay without a GPU; set it to false")
         kwargs: dict[str, Any] = {"dtype": self.dtype}
         if self.attention != "auto":
             kwargs["attn_implementation"] = self.attention

@@ -308,6 +308,12 @@ def test_a_quantized_base_is_not_streamed():
         Base(stream=True).load_model(quantization_config=None)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, on which it is compiled")
+def test_without_a_gpu_nothing_is_compiled():
+    with pytest.raises(SettingError, match=r"model\.compile: does not pay without a GPU"):
+        Base("ftlab/tiny", compile=True).load_model()
+
+
 def test_compiling_needs_a_compiler(deep_model):
     import torch._inductor.config as inductor
 
