@@ -1,7 +1,7 @@
 # make setup      a virtual environment in .venv with the exact versions of constraints.txt
 # make quickstart a real fine-tuning run in about a minute, no network, no GPU, no account
 # make lesson     the five runs of the lesson's ladder, each with its state and what to try next, in some ten minutes
-# make bench      training speed and memory beside a raw PyTorch loop, against what is recorded, in some eight minutes
+# make bench      training speed and memory beside a raw PyTorch loop, against what is recorded, in some seven minutes
 # make test       the fast tests; make test-all adds the slow proofs; make check the linters and the type checker
 
 PYTHON ?= python3

@@ -32,7 +32,7 @@ from work import write_work
 HERE = Path(__file__).parent
 
 #: Steps of warm-up and steps that are measured, at so many chats each: on two cores all of it takes 45 minutes, half of
-#: them for the large shape, and the short form 8.
+#: them for the large shape, and the short form 7.
 BATCH = 8
 STEPS = {"small": (2, 8), "large": (1, 2), "tiny": (2, 4)}
 
