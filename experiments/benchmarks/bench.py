@@ -39,11 +39,8 @@ STEPS = {"small": (2, 8), "large": (1, 2), "tiny": (2, 4)}
 #: Rounds of the short form, at most: the raw loop takes up to two minutes for one with the large vocabulary.
 SHORT_ROUNDS = {"small": 3, "large": 2, "tiny": 1}
 
-#: What a short run may lose against the recorded ratios, in its best round, before it fails.
+#: What a short run may lose against the recorded ratios before it fails.
 TOLERANCE = 0.10
-
-#: Where the raw loop's speed is that of the machine's memory, which differs between days; only memory is held there.
-UNSTEADY = ("large",)
 
 
 def main() -> None:
@@ -149,37 +146,21 @@ def end_short(results: dict[str, Any], args: argparse.Namespace) -> None:
         if recorded is None:
             raise SystemExit(f"{args.results}/results.json: ftlab is not recorded there; run bench.py first")
         *_, last = run_rounds(shape, ["raw", "ftlab"], args, min(args.rounds, SHORT_ROUNDS[shape]))
-        now = best(last["ftlab"]["runs"], last["raw"]["runs"])
+        now = last["ftlab"]
         line = (
-            f"{shape}: at best {now['speed']:.2f} times the raw loop's speed (recorded {recorded['speed']:.2f}), "
+            f"{shape}: {now['speed']:.2f} times the raw loop's speed (recorded {recorded['speed']:.2f}), "
             f"{now['memory']:.2f} of its memory (recorded {recorded['memory']:.2f})"
         )
         print(line, flush=True)
-        if lost(recorded, now, steady=shape not in UNSTEADY):
+        if lost(recorded, now):
             faults.append(line)
     if faults:
         raise SystemExit(f"ftlab lost more than {100 * TOLERANCE:.0f} %: {'; '.join(faults)}")
 
 
-def best(runs: list[dict[str, Any]], raw: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the best ratios of a round: what other work on the machine makes worse, a loss makes worse in all."""
-    pairs = list(zip(runs, raw, strict=True))
-    return {
-        "speed": max(cpu_speed(run) / cpu_speed(other) for run, other in pairs),
-        "memory": min(run["peak_bytes"] / other["peak_bytes"] for run, other in pairs),
-    }
-
-
-def lost(recorded: dict[str, float], now: dict[str, float], steady: bool = True) -> bool:
-    """Return whether speed or memory, both as ratios to the raw loop's, are worse than recorded beyond tolerance.
-
-    Args:
-        recorded: the ratios.
-        now: likewise.
-        steady: whether speed counts.
-    """
-    slower = steady and now["speed"] < (1 - TOLERANCE) * recorded["speed"]
-    return slower or now["memory"] > (1 + TOLERANCE) * recorded["memory"]
+def lost(recorded: dict[str, float], now: dict[str, float]) -> bool:
+    """Return whether speed or memory, both as ratios to the raw loop's, are worse than recorded beyond tolerance."""
+    return now["speed"] < (1 - TOLERANCE) * recorded["speed"] or now["memory"] > (1 + TOLERANCE) * recorded["memory"]
 
 
 if __name__ == "__main__":

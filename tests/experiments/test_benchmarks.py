@@ -84,17 +84,6 @@ def test_a_loss_beyond_a_tenth_fails(speed, memory, worse):
     assert bench.lost({"speed": 3.0, "memory": 0.5}, {"speed": speed, "memory": memory}) is worse
 
 
-def test_where_the_raw_loop_is_unsteady_memory_alone_is_held():
-    recorded = {"speed": 3.0, "memory": 0.5}
-    assert not bench.lost(recorded, {"speed": 1.0, "memory": 0.5}, steady=False)
-    assert bench.lost(recorded, {"speed": 3.0, "memory": 0.56}, steady=False)
-
-
-def test_the_best_round_tells_what_was_lost():
-    raw = [report(10.0, 100), report(10.0, 100)]
-    assert bench.best([report(5.0, 50), report(4.0, 60)], raw) == {"speed": 2.5, "memory": 0.5}
-
-
 def test_the_table_leaves_empty_what_was_not_measured():
     raw = measuring.summary([report(10.0)], [report(10.0)])
     text = showing.shape_table({"1": {"raw": raw}, "2": {"raw": raw, "trl": raw}})
