@@ -85,6 +85,7 @@ class Experiment:
         # Faults in the Trainer's settings, the data or the questions show before a folder or a model is made.
         tried = make_trainer(trainer, loggers=[], callbacks=[])
         epochs = tried.max_epochs if tried.max_steps < 0 else None
+        self.tuner.base.require_compilable()
         if self.data.packing:
             require_packable(self.tuner.method)
         self.examination.check(self.data, self.tuner.chat)

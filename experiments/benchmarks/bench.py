@@ -94,7 +94,7 @@ def run_rounds(
     Args:
         shape: of the model.
         names: of contenders.
-        args: further options.
+        args: further options; a contender that packs takes fewer steps.
         rounds: how many.
     """
     warmup, steps = args.steps or STEPS[shape]

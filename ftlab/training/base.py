@@ -61,6 +61,15 @@ class Base:
         if self.stream and self.compile:
             raise SettingError("model.compile", "compiled blocks cannot be streamed; set it or model.stream to false")
 
+    def require_compilable(self) -> None:
+        """Refuse to compile for a training without a GPU; a run that was compiled on one can be opened anywhere.
+
+        Raises:
+            SettingError: there is none.
+        """
+        if self.compile and not torch.cuda.is_available():
+            raise SettingError("model.compile", "does not pay without a GPU; set it to false")
+
     def source(self) -> str:
         """Return what transformers is given: a folder or a Hub id."""
         return str(carried(self.base) or self.base)
@@ -91,8 +100,6 @@ class Base:
 
         if self.stream and "quantization_config" in method_kwargs:
             raise SettingError("model.stream", "a quantized base cannot be streamed; set it to false, or take LoRA")
-        if self.compile and not torch.cuda.is_available():
-            raise SettingError("model.compile", "does not pay without a GPU; set it to false")
         kwargs: dict[str, Any] = {"dtype": self.dtype}
         if self.attention != "auto":
             kwargs["attn_implementation"] = self.attention

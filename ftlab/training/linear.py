@@ -28,8 +28,6 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: of shape (outputs, inputs), contiguous or the transpose of such.
         bias: of shape (outputs,).
     """
-    if torch.compiler.is_compiling():  # the compiler chooses, and has no way of its own for oneDNN's
-        return torch.nn.functional.linear(x, weight, bias)
     if x.device.type == "cpu" and x.dtype == torch.float32 and len(x) >= ROWS and _prefers_onednn():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return torch.nn.functional.linear(x, weight, bias)
